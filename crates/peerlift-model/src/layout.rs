@@ -116,12 +116,16 @@ impl Layout {
             return GroupRange::default();
         }
         let end = bytes.end().min(self.size);
-        let clip = |at: u64| u32::try_from(at).expect("bounded by SIZE_MAX");
         GroupRange::new(
-            clip(bytes.start() / GROUP_BYTES),
-            clip(end.div_ceil(GROUP_BYTES)),
+            group_number(bytes.start() / GROUP_BYTES),
+            group_number(end.div_ceil(GROUP_BYTES)),
         )
     }
+}
+
+/// Narrows a group number; [`Layout::SIZE_MAX`] keeps those of an object from saturating.
+fn group_number(at: u64) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
