@@ -1,0 +1,1 @@
+"""The programs that play in the scenarios: Peerlift, foreign servers, files to deliver."""
