@@ -164,6 +164,9 @@ pub enum Fault {
     /// It does not have the groups, or does not give them to us. A peer is not asked again for
     /// these groups until it announces them once more; an edge after a back-off.
     Refused,
+    /// It has choked us: it may answer later. Asked again after a back-off. (Its
+    /// [`Event::Choked`] may come before or after, streams race; either order is fine.)
+    Choked,
     /// The connection or stream broke. Asked again after a back-off.
     Closed,
     /// The shell lost patience. Treated as [`Fault::Closed`].

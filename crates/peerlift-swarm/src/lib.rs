@@ -34,11 +34,28 @@
 //! This crate does not know hashes, messages or connections: bytes are verified and stored before
 //! it hears of them.
 
+mod announce;
+mod claims;
+mod conduct;
 mod config;
+mod download;
+mod edge;
+mod endgame;
 mod event;
+mod holdings;
+mod meter;
 mod output;
+mod picker;
+mod plan;
+mod rarity;
+mod requests;
+mod serve;
+mod source;
 mod status;
 mod swarm;
+mod twin;
+mod upload;
+mod window;
 
 pub use config::{Config, Goal, Limits};
 pub use event::{Event, Fault, RequestEnd, RequestId, ServeId, SourceId};

@@ -117,7 +117,8 @@ impl From<Refusal> for Fault {
     /// What the refusal is on the other side.
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::NotHere | Refusal::Choked => Self::Refused,
+            Refusal::NotHere => Self::Refused,
+            Refusal::Choked => Self::Choked,
             Refusal::Busy => Self::Busy,
         }
     }

@@ -1,107 +1,165 @@
-//! The aggregate: routes events to the policies and their answers to the shell.
+//! The aggregate: owns the policies, routes events to them, and keeps the books.
+//!
+//! What to ask next is in [`crate::plan`], what follows from arrivals, ends and departures in
+//! [`crate::download`], whom to serve in [`crate::upload`].
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
-use peerlift_model::{GroupRange, GroupSet, Layout, Rate, Timestamp};
+use peerlift_model::{GroupRange, GroupSet, Layout, Timestamp};
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg32;
 
-use crate::{
-    Config, EdgeUse, Event, Fault, Output, Refusal, RequestEnd, RequestId, SourceId, Status,
-};
+use crate::announce::Announcer;
+use crate::claims::Claims;
+use crate::edge::Allowance;
+use crate::endgame::Budget;
+use crate::meter::Meter;
+use crate::picker::EdgeCursor;
+use crate::rarity::Rarity;
+use crate::requests::Requests;
+use crate::serve::{Serving, Unchoker};
+use crate::source::Source;
+use crate::twin::Twin;
+use crate::{Config, EdgeUse, Event, Goal, Output, RequestId, SourceId, Status};
 
 /// The plan of one object's download and upload.
+///
+/// See the crate's page for the order in which a shell calls it. Memory: some dozen bytes a piece,
+/// the runs of every peer's map, and a few hundred bytes a request under way.
 #[derive(Debug)]
 pub struct Swarm {
-    config: Config,
-    layout: Layout,
-    have: GroupSet,
-    resumed: u64,
-    open: GroupSet,
-    requests: BTreeMap<RequestId, (SourceId, GroupRange)>,
-    lanes: BTreeMap<SourceId, u8>,
-    next_request: u64,
-    outputs: VecDeque<Output>,
-    finished: bool,
+    pub(crate) config: Config,
+    pub(crate) layout: Layout,
+    pub(crate) rng: Pcg32,
+    pub(crate) claims: Claims,
+    pub(crate) rarity: Rarity,
+    /// Missing groups that no connected peer has.
+    pub(crate) orphans: GroupSet,
+    pub(crate) sources: BTreeMap<SourceId, Source>,
+    pub(crate) requests: Requests,
+    pub(crate) cursor: EdgeCursor,
+    pub(crate) twin: Option<Twin>,
+    /// What may be asked of the edge until the next tick.
+    pub(crate) allowance: Allowance,
+    pub(crate) budget: Budget,
+    /// Something happened that may leave a source with nothing to do but help others.
+    pub(crate) rescue_due: bool,
+    pub(crate) announcer: Announcer,
+    pub(crate) serving: Serving,
+    pub(crate) unchoker: Unchoker,
+    pub(crate) books: Books,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) finished: bool,
+    next_tick: Timestamp,
+    want_peers_at: Timestamp,
+}
+
+/// Bytes counted since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Books {
+    pub(crate) resumed: u64,
+    pub(crate) done: u64,
+    pub(crate) from_edge: u64,
+    pub(crate) from_peers: u64,
+    pub(crate) wasted: u64,
+    pub(crate) uploaded: u64,
+    pub(crate) down: Meter,
+    pub(crate) up: Meter,
 }
 
 impl Swarm {
+    /// How often stalls, the edge's allowance and turns are looked at while there is something to
+    /// do: a quarter of the shortest time that any of them is about.
+    pub const TICK: Duration = Duration::from_millis(250);
+    /// The time between two [`Output::WantPeers`]: longer than the control plane takes to answer
+    /// and the peers to connect.
+    pub const WANT_PEERS_INTERVAL: Duration = Duration::from_secs(10);
+
     /// A plan for the object that `layout` describes, of which `have` is here already.
     ///
     /// `seed` is all the randomness there will be. When everything is here, [`Output::Finished`]
     /// is the first output.
     #[must_use]
     pub fn new(config: Config, layout: Layout, have: GroupSet, seed: u64, now: Timestamp) -> Self {
-        let _ = (seed, now);
-        let mut open = GroupSet::from(layout.all_groups());
-        for run in have.runs() {
-            open.remove(*run);
-        }
+        let mut rng = Pcg32::seed_from_u64(seed);
+        let have = have.intersection(&layout.all_groups().into());
+        let spread = config.spread.unwrap_or_else(|| rng.random());
+        let claims = Claims::new(layout.all_groups(), have);
+        let done = bytes_of(layout, claims.have().runs());
         let mut swarm = Self {
-            config,
-            layout,
-            resumed: bytes(layout, &have),
-            have,
-            open,
-            requests: BTreeMap::new(),
-            lanes: BTreeMap::new(),
-            next_request: 0,
+            rarity: Rarity::new(layout, &mut rng),
+            orphans: claims.open().clone(),
+            claims,
+            sources: BTreeMap::new(),
+            requests: Requests::default(),
+            cursor: EdgeCursor::new(spread, layout.group_count()),
+            twin: None,
+            allowance: Allowance::FULL,
+            budget: Budget::new(layout.group_count()),
+            rescue_due: false,
+            announcer: Announcer::new(config.limits.announce_interval),
+            serving: Serving::new(&config.limits),
+            unchoker: Unchoker::new(config.limits.unchoked, now),
+            books: Books {
+                resumed: done,
+                done,
+                ..Books::default()
+            },
             outputs: VecDeque::new(),
             finished: false,
+            next_tick: now + Self::TICK,
+            want_peers_at: now,
+            config,
+            layout,
+            rng,
         };
-        swarm.finish_if_complete();
+        swarm.refresh_pieces(layout.all_groups());
+        swarm.finish_if_complete(now);
+        swarm.ask_for_peers(now);
         swarm
     }
 
     /// Takes in what happened. Never fails: what makes no sense is ignored, see [`Event`].
     pub fn handle(&mut self, event: Event, now: Timestamp) {
-        let _ = now;
         match event {
-            Event::EdgeJoined { source, lanes } => {
-                self.lanes.insert(source, lanes.max(1));
+            Event::EdgeJoined { source, lanes } => self.on_edge_joined(source, lanes, now),
+            Event::PeerJoined { source, rtt } => self.on_peer_joined(source, rtt, now),
+            Event::Left { source } => self.remove_source(source, now),
+            Event::Have { source, groups } => self.on_have(source, groups),
+            Event::HaveAll { source } => self.on_have_all(source),
+            Event::Choked { source } => self.on_choking(source, true),
+            Event::Unchoked { source } => self.on_choking(source, false),
+            Event::Arrived { request, groups } => self.on_arrived(request, groups, now),
+            Event::Ended { request, end } => self.on_ended(request, end, now),
+            Event::Spread { spread } => {
+                self.cursor = EdgeCursor::new(spread, self.layout.group_count());
             }
-            Event::Left { source } => {
-                self.lanes.remove(&source);
-                let gone: Vec<RequestId> = (self.requests.iter())
-                    .filter(|(_, (of, _))| *of == source)
-                    .map(|(request, _)| *request)
-                    .collect();
-                gone.into_iter().for_each(|request| self.release(request));
-            }
-            Event::Arrived { request, groups } => {
-                if let Some((_, range)) = self.requests.get(&request) {
-                    self.have.insert(groups.intersection(*range));
-                    self.finish_if_complete();
-                }
-            }
-            Event::Ended { request, end } => {
-                let source = self.requests.get(&request).map(|(source, _)| *source);
-                self.release(request);
-                if let (Some(source), RequestEnd::Failed(Fault::Corrupt)) = (source, end) {
-                    self.lanes.remove(&source);
-                    let reason = crate::BanReason::Corrupt;
-                    self.outputs.push_back(Output::Ban { source, reason });
-                }
-            }
-            Event::Asked { serve, .. } => self.outputs.push_back(Output::RefuseServe {
+            Event::Goal { goal } => self.on_goal(goal, now),
+            Event::Share { share } => self.on_share(share, now),
+            Event::Asked {
+                source,
                 serve,
-                reason: Refusal::Choked,
-            }),
-            Event::PeerJoined { .. }
-            | Event::Have { .. }
-            | Event::HaveAll { .. }
-            | Event::Choked { .. }
-            | Event::Unchoked { .. }
-            | Event::Spread { .. }
-            | Event::Goal { .. }
-            | Event::Share { .. }
-            | Event::Served { .. }
-            | Event::ServeEnded { .. } => {}
+                groups,
+            } => self.on_asked(source, serve, groups),
+            Event::Served { serve, bytes } => self.on_served(serve, bytes, now),
+            Event::ServeEnded { serve } => self.serving.ended(serve),
         }
-        self.plan();
+        self.act(now);
     }
 
     /// Does what is due at `now`; harmless when nothing is.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        let _ = now;
+        if now >= self.next_tick {
+            self.next_tick = now + Self::TICK;
+            self.drop_stalled(now);
+            self.observe_twin(now);
+            self.review_allowance(now);
+            self.rotate_places(now);
+            self.ask_for_peers(now);
+            self.rescue_due = true;
+        }
+        self.act(now);
     }
 
     /// The next thing to do, in order; `None` when all is said.
@@ -112,13 +170,14 @@ impl Swarm {
     /// When to call [`Swarm::handle_timeout`] at the latest; `None` for never.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        None
+        let tick = (!self.finished || self.unchoker.is_crowded()).then_some(self.next_tick);
+        tick.into_iter().chain(self.announcer.due()).min()
     }
 
     /// The groups that are here.
     #[must_use]
     pub fn have(&self) -> &GroupSet {
-        &self.have
+        self.claims.have()
     }
 
     /// Whether every group is here.
@@ -130,67 +189,107 @@ impl Swarm {
     /// What the download looks like at `now`. Costs one look at every source.
     #[must_use]
     pub fn status(&self, now: Timestamp) -> Status {
-        let _ = now;
-        let done = bytes(self.layout, &self.have);
+        let books = &self.books;
+        let rate_down = books.down.rate(now).unwrap_or_default();
+        let left = self.layout.size() - books.done;
+        let eta = rate_down.time_for(left);
+        let all = self.layout.all_groups();
         Status {
             goal: self.config.goal,
             size: self.layout.size(),
-            done,
-            resumed: self.resumed,
-            from_edge: done - self.resumed,
-            from_peers: 0,
-            wasted: 0,
-            uploaded: 0,
-            rate_down: Rate::default(),
-            rate_up: Rate::default(),
-            eta: None,
-            edge_use: EdgeUse::Full,
-            sources: Vec::new(),
-            serving: 0,
-            serve_waiting: 0,
+            done: books.done,
+            resumed: books.resumed,
+            from_edge: books.from_edge,
+            from_peers: books.from_peers,
+            wasted: books.wasted,
+            uploaded: books.uploaded,
+            rate_down,
+            rate_up: books.up.rate(now).unwrap_or_default(),
+            eta: (eta < Duration::MAX).then_some(eta),
+            edge_use: self.edge_use(),
+            sources: (self.sources.iter())
+                .map(|(id, source)| source.status(*id, all, now))
+                .collect(),
+            serving: self.serving.running(),
+            serve_waiting: self.serving.waiting(),
         }
     }
 
-    fn plan(&mut self) {
-        for (source, lanes) in &self.lanes {
-            let busy = self
-                .requests
-                .values()
-                .filter(|(of, _)| of == source)
-                .count();
-            for _ in busy..usize::from(*lanes) {
-                let Some(run) = self.open.runs().first() else {
-                    return;
-                };
-                let groups = GroupRange::new(run.start(), run.end().min(run.start() + 64));
-                let request = RequestId(self.next_request);
-                self.next_request += 1;
-                self.open.remove(groups);
-                self.requests.insert(request, (*source, groups));
-                self.outputs.push_back(Output::Request {
-                    request,
-                    source: *source,
-                    groups,
-                });
-            }
+    /// What follows every event.
+    fn act(&mut self, now: Timestamp) {
+        self.plan(now);
+        self.start_uploads();
+        self.announce(now, false);
+    }
+
+    fn on_goal(&mut self, goal: Goal, now: Timestamp) {
+        self.config.goal = goal;
+        self.review_allowance(now);
+        self.wake_all();
+    }
+
+    fn ask_for_peers(&mut self, now: Timestamp) {
+        let peers = self.peers().count();
+        if self.finished || peers >= self.config.limits.peers_wanted || now < self.want_peers_at {
+            return;
+        }
+        self.want_peers_at = now + Self::WANT_PEERS_INTERVAL;
+        self.outputs.push_back(Output::WantPeers);
+    }
+
+    pub(crate) fn finish_if_complete(&mut self, now: Timestamp) {
+        if self.finished || !self.claims.have().contains_all(self.layout.all_groups()) {
+            return;
+        }
+        let rest: Vec<RequestId> = self.requests.iter().map(|(request, _)| request).collect();
+        rest.into_iter()
+            .for_each(|request| self.cancel(request, now));
+        self.finished = true;
+        self.announce(now, true);
+        self.outputs.push_back(Output::Finished);
+    }
+
+    /// The connected peers.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = (SourceId, &Source)> {
+        let peers = self
+            .sources
+            .iter()
+            .filter(|(_, source)| source.peer().is_some());
+        peers.map(|(id, source)| (*id, source))
+    }
+
+    /// Says of the pieces that a range touches whether they are open.
+    pub(crate) fn refresh_pieces(&mut self, groups: GroupRange) {
+        for piece in self.rarity.pieces_of(groups) {
+            let of_piece = self.layout.groups_of(piece);
+            let open = self.claims.open().runs_in(of_piece).next().is_some();
+            self.rarity.set_open(piece, open);
         }
     }
 
-    fn release(&mut self, request: RequestId) {
-        if let Some((_, range)) = self.requests.remove(&request) {
-            self.open.extend(self.have.gaps_in(range));
-        }
+    /// Lets every source be looked at again.
+    pub(crate) fn wake_all(&mut self) {
+        self.sources
+            .values_mut()
+            .for_each(|source| source.starved = false);
     }
 
-    fn finish_if_complete(&mut self) {
-        if !self.finished && self.have.contains_all(self.layout.all_groups()) {
-            self.finished = true;
-            self.outputs.push_back(Output::Finished);
+    /// The bytes of some runs.
+    pub(crate) fn bytes(&self, runs: &[GroupRange]) -> u64 {
+        bytes_of(self.layout, runs)
+    }
+
+    fn edge_use(&self) -> EdgeUse {
+        if self.allowance.fill_bytes > 0 {
+            EdgeUse::Full
+        } else if self.allowance.inject && !self.orphans.is_empty() {
+            EdgeUse::Inject
+        } else {
+            EdgeUse::Rest
         }
     }
 }
 
-fn bytes(layout: Layout, groups: &GroupSet) -> u64 {
-    let of = |run: &GroupRange| layout.bytes_of(*run).len();
-    groups.runs().iter().map(of).sum()
+fn bytes_of(layout: Layout, runs: &[GroupRange]) -> u64 {
+    runs.iter().map(|run| layout.bytes_of(*run).len()).sum()
 }

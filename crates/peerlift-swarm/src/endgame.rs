@@ -1,0 +1,184 @@
+//! Asks a second source for what the first will not deliver soon.
+//!
+//! When every missing group is asked of somebody, a source with nothing to do takes over the tail
+//! of the request that will end last, as much of it as makes both end at the same time. Duplicated
+//! groups are a small, bounded part of an object ([`Budget`]), and no group is asked for a third
+//! time.
+
+use std::time::Duration;
+
+use peerlift_model::{GROUP_BYTES, GroupRange, Rate};
+
+/// A request that is not over, seen by a source that could help.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Straggler {
+    /// Groups at its end that are missing, asked for once, and that the helper has.
+    pub(crate) tail: GroupRange,
+    /// When it will end, from now.
+    pub(crate) ends_in: Duration,
+    /// What its source delivers.
+    pub(crate) rate: Rate,
+}
+
+/// A source with nothing to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Helper {
+    /// How long until the first byte of a request would arrive.
+    pub(crate) latency: Duration,
+    /// What it delivers.
+    pub(crate) rate: Rate,
+}
+
+/// What the helper should ask for: the end of the tail that will be last, when it would be
+/// clearly sooner.
+pub(crate) fn rescue(stragglers: &[Straggler], helper: Helper) -> Option<GroupRange> {
+    let slowest = stragglers
+        .iter()
+        .max_by_key(|one| (one.ends_in, one.tail.start()))?;
+    let groups = shared(slowest, helper);
+    let start = slowest.tail.end() - groups.min(slowest.tail.len());
+    let run = GroupRange::new(start, slowest.tail.end());
+    let takes = helper
+        .latency
+        .saturating_add(helper.rate.time_for(bytes(run.len())));
+    (!run.is_empty() && takes < slowest.ends_in - slowest.ends_in / GAIN).then_some(run)
+}
+
+/// One in so many parts of the wait must be saved, or a second request does not pay for its waste.
+const GAIN: u32 = 5;
+
+/// How many groups the helper delivers until the straggler, relieved of them, ends too.
+fn shared(straggler: &Straggler, helper: Helper) -> u32 {
+    let head_start = straggler.ends_in.saturating_sub(helper.latency);
+    let both = Rate::from_bytes_per_s(
+        (straggler
+            .rate
+            .bytes_per_s()
+            .saturating_mul(helper.rate.bytes_per_s()))
+        .checked_div(
+            straggler
+                .rate
+                .bytes_per_s()
+                .saturating_add(helper.rate.bytes_per_s()),
+        )
+        .unwrap_or(0),
+    );
+    let together = if straggler.rate == Rate::default() {
+        helper.rate
+    } else {
+        both
+    };
+    let groups = together.bytes_in(head_start) / GROUP_BYTES;
+    u32::try_from(groups).unwrap_or(u32::MAX).max(1)
+}
+
+fn bytes(groups: u32) -> u64 {
+    u64::from(groups) * GROUP_BYTES
+}
+
+/// What may still be asked for twice.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    groups: u64,
+}
+
+impl Budget {
+    /// One in so many groups of an object may be asked for twice: 2 % at most are wasted, and
+    /// that only when no cancel is in time.
+    const SHARE: u64 = 50;
+    /// Enough for the end-game of a small object.
+    const LEAST: u64 = 32;
+
+    /// The budget of an object of so many groups.
+    pub(crate) fn new(groups: u32) -> Self {
+        Self {
+            groups: (u64::from(groups) / Self::SHARE).max(Self::LEAST),
+        }
+    }
+
+    /// Cuts a run to what is left, at its front, and pays for it.
+    pub(crate) fn spend(&mut self, run: GroupRange) -> Option<GroupRange> {
+        let groups = u32::try_from(self.groups)
+            .unwrap_or(u32::MAX)
+            .min(run.len());
+        self.groups -= u64::from(groups);
+        (groups > 0).then(|| GroupRange::new(run.end() - groups, run.end()))
+    }
+
+    /// Gives back what did not arrive twice.
+    pub(crate) fn refund(&mut self, groups: u64) {
+        self.groups += groups;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn straggler(start: u32, end: u32, ends_in: Duration, rate: u64) -> Straggler {
+        Straggler {
+            tail: GroupRange::new(start, end),
+            ends_in,
+            rate: Rate::from_bytes_per_s(rate),
+        }
+    }
+
+    fn helper(rate: u64) -> Helper {
+        Helper {
+            latency: Duration::from_millis(50),
+            rate: Rate::from_bytes_per_s(rate),
+        }
+    }
+
+    #[test]
+    fn equals_share_the_rest_of_the_last() {
+        let rate = 10 * GROUP_BYTES;
+        let stragglers = [
+            straggler(0, 5, SECOND / 2, rate),
+            straggler(10, 20, SECOND, rate),
+        ];
+        let run = rescue(&stragglers, helper(rate)).unwrap();
+        assert_eq!((run.end(), run.len()), (20, 4));
+    }
+
+    #[test]
+    fn a_dead_source_is_relieved_of_everything() {
+        let run = rescue(
+            &[straggler(10, 20, SECOND * 8, 0)],
+            helper(10 * GROUP_BYTES),
+        );
+        assert_eq!(run, Some(GroupRange::new(10, 20)));
+    }
+
+    #[test]
+    fn nothing_is_asked_twice_that_would_not_come_sooner() {
+        let soon = straggler(0, 1, Duration::from_millis(60), GROUP_BYTES * 20);
+        assert_eq!(rescue(&[soon], helper(1 << 30)), None);
+        assert_eq!(
+            rescue(&[straggler(0, 9, SECOND, GROUP_BYTES)], helper(0)),
+            None
+        );
+        assert_eq!(rescue(&[], helper(1 << 20)), None);
+    }
+
+    #[test]
+    fn the_budget_ends_and_unused_parts_come_back() {
+        let mut budget = Budget::new(100);
+        assert_eq!(
+            budget.spend(GroupRange::new(0, 30)),
+            Some(GroupRange::new(0, 30))
+        );
+        assert_eq!(
+            budget.spend(GroupRange::new(0, 30)),
+            Some(GroupRange::new(28, 30))
+        );
+        assert_eq!(budget.spend(GroupRange::new(0, 30)), None);
+        budget.refund(1);
+        assert_eq!(
+            budget.spend(GroupRange::new(0, 30)),
+            Some(GroupRange::new(29, 30))
+        );
+    }
+}

@@ -1,0 +1,262 @@
+//! Chooses the run of groups that one source is asked for next.
+//!
+//! Peers are asked for the rarest piece they have, and for what follows it while that is not much
+//! more common: long runs cost less proof and fewer messages. The edge is asked for what no peer
+//! has, from a place of its own for every client, so that a crowd pulls about one copy together
+//! ([`EdgeCursor`]). Streams take the first missing groups of a bounded window instead
+//! ([`stream_run`]).
+
+use peerlift_model::{GroupIndex, GroupRange, GroupSet, Layout};
+use rand::RngExt;
+
+use crate::claims::Claims;
+use crate::holdings::Holdings;
+use crate::rarity::Rarity;
+
+/// A source's next run of open groups, rarest piece first, at most `groups_max` long.
+pub(crate) fn rarest_run(
+    claims: &Claims,
+    rarity: &Rarity,
+    layout: Layout,
+    holdings: &Holdings,
+    groups_max: u32,
+) -> Option<GroupRange> {
+    let first = rarity
+        .rarest_first()
+        .find_map(|piece| holdings.first_run(claims.open(), layout.groups_of(piece)))?;
+    let piece = layout.piece_of(GroupIndex(first.start()));
+    let copies_max = rarity.copies(piece) + 1;
+    let mut end = first.end().min(first.start() + groups_max);
+    while end < first.start() + groups_max
+        && end == layout.groups_of(layout.piece_of(GroupIndex(end - 1))).end()
+    {
+        let next = layout.groups_of(layout.piece_of(GroupIndex(end)));
+        let Some(run) = holdings.first_run(claims.open(), next) else {
+            break;
+        };
+        let fits = run.start() == end && run.end() <= first.start() + groups_max;
+        if !fits || rarity.copies(layout.piece_of(GroupIndex(end))) > copies_max {
+            break;
+        }
+        end = run.end();
+    }
+    Some(GroupRange::new(first.start(), end))
+}
+
+/// A source's run of open groups that is wanted last: what a source on parole may try.
+pub(crate) fn commonest_run(
+    claims: &Claims,
+    rarity: &Rarity,
+    layout: Layout,
+    holdings: &Holdings,
+    groups_max: u32,
+) -> Option<GroupRange> {
+    let run = rarity
+        .rarest_first()
+        .rev()
+        .find_map(|piece| holdings.first_run(claims.open(), layout.groups_of(piece)))?;
+    Some(cut(run, groups_max))
+}
+
+/// A stream's next run from a source: the first open groups within the window.
+pub(crate) fn stream_run(
+    claims: &Claims,
+    holdings: &Holdings,
+    window: GroupRange,
+    groups_max: u32,
+) -> Option<GroupRange> {
+    let run = holdings.first_run(claims.open(), window)?;
+    Some(cut(run, groups_max))
+}
+
+/// The window of a stream: `groups` long from the first missing group on.
+pub(crate) fn stream_window(have: &GroupSet, all: GroupRange, groups: u32) -> GroupRange {
+    let at = have
+        .gaps_in(all)
+        .next()
+        .map_or(all.end(), |gap| gap.start());
+    GroupRange::new(at, at.saturating_add(groups).min(all.end()))
+}
+
+/// Where this client takes from an edge.
+///
+/// Starts at the client's place in the golden-ratio sequence, whose first N members cut the object
+/// into N nearly equal parts for every N, and goes forward. Where somebody else was already it
+/// jumps to a random place, into the middle of a long gap: at the gap's beginning whoever made it
+/// is still at work.
+#[derive(Debug)]
+pub(crate) struct EdgeCursor {
+    at: u32,
+}
+
+impl EdgeCursor {
+    /// At the place of the `spread`-th client in an object of `groups` groups.
+    pub(crate) fn new(spread: u32, groups: u32) -> Self {
+        Self {
+            at: golden_place(spread, groups),
+        }
+    }
+
+    /// The next run of at most `groups_max` groups that are both open and orphans; moves behind it.
+    pub(crate) fn next_run(
+        &mut self,
+        open: &GroupSet,
+        orphans: &GroupSet,
+        all: GroupRange,
+        groups_max: u32,
+        jump: Option<&mut impl rand::Rng>,
+    ) -> Option<GroupRange> {
+        if self.at >= all.end() {
+            self.at = 0;
+        }
+        let run_from = |at: u32| {
+            let orphans = orphans.runs_in(GroupRange::new(at, all.end()));
+            orphans.flat_map(|run| open.runs_in(run)).next()
+        };
+        let mut run = run_from(self.at).or_else(|| run_from(0))?;
+        if let (true, Some(rng)) = (run.start() != self.at, jump) {
+            let place = rng.random_range(0..all.end());
+            run = run_from(place).or_else(|| run_from(0))?;
+            if run.start() != place && run.len() / 2 > groups_max {
+                run = GroupRange::new(run.start() + run.len() / 2, run.end());
+            }
+        }
+        let run = cut(run, groups_max);
+        self.at = run.end();
+        Some(run)
+    }
+}
+
+/// `groups × frac(spread × 0.618…)`, in integers.
+fn golden_place(spread: u32, groups: u32) -> u32 {
+    /// 2³² ÷ the golden ratio.
+    const GOLDEN: u32 = 0x9E37_79B9;
+    let place = u64::from(spread.wrapping_mul(GOLDEN)) * u64::from(groups);
+    u32::try_from(place >> 32).expect("less than `groups`")
+}
+
+fn cut(run: GroupRange, groups_max: u32) -> GroupRange {
+    GroupRange::new(
+        run.start(),
+        run.end().min(run.start().saturating_add(groups_max)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use peerlift_model::PieceIndex;
+    use rand::SeedableRng;
+    use rand_pcg::Pcg32;
+
+    use super::*;
+
+    fn range(start: u32, end: u32) -> GroupRange {
+        GroupRange::new(start, end)
+    }
+
+    fn world() -> (Claims, Rarity, Layout) {
+        let layout = Layout::new(10 * 64 * 1024).unwrap();
+        let mut rarity = Rarity::new(layout, &mut Pcg32::seed_from_u64(1));
+        (0..10).for_each(|piece| rarity.set_open(PieceIndex(piece), true));
+        (
+            Claims::new(layout.all_groups(), GroupSet::new()),
+            rarity,
+            layout,
+        )
+    }
+
+    #[test]
+    fn the_rarest_piece_goes_first_with_what_follows_it() {
+        let (mut claims, mut rarity, layout) = world();
+        rarity.add(range(0, 40));
+        rarity.subtract(range(12, 20));
+        rarity.add(range(20, 40));
+        let pick = |claims: &Claims, max| {
+            rarest_run(
+                claims,
+                &rarity,
+                layout,
+                &Holdings::Some(range(0, 18).into()),
+                max,
+            )
+        };
+        let run = pick(&claims, 4).unwrap();
+        assert!([12, 16].contains(&run.start()), "{run:?}");
+        claims.claim(range(16, 20));
+        assert_eq!(pick(&claims, 4), Some(range(12, 16)));
+        assert_eq!(pick(&claims, 2), Some(range(12, 14)));
+        claims.claim(range(12, 16));
+        // All that is left has one copy: runs grow over whole pieces as far as they fit.
+        let run = pick(&claims, 9).unwrap();
+        assert!(run.len() == 8 || run.end() == 12, "{run:?}");
+        claims.claim(range(0, 12));
+        assert_eq!(pick(&claims, 9), None);
+    }
+
+    #[test]
+    fn golden_places_cut_the_object_evenly() {
+        for clients in [2u32, 5, 12, 40] {
+            let mut places: Vec<u32> = (0..clients).map(|n| golden_place(n, 100_000)).collect();
+            places.sort_unstable();
+            places.push(100_000 + places[0]);
+            let widest = places.windows(2).map(|w| w[1] - w[0]).max().unwrap();
+            assert!(widest < 100_000 * 2 / clients, "{clients}: {widest}");
+        }
+    }
+
+    #[test]
+    fn the_cursor_walks_wraps_and_jumps() {
+        let all = range(0, 100);
+        let mut cursor = EdgeCursor { at: 90 };
+        let mut open = GroupSet::from(all);
+        let orphans = GroupSet::from(all);
+        let none = None::<&mut Pcg32>;
+        let first = cursor.next_run(&open, &orphans, all, 8, none).unwrap();
+        open.remove(first);
+        let second = cursor
+            .next_run(&open, &orphans, all, 8, None::<&mut Pcg32>)
+            .unwrap();
+        open.remove(second);
+        let third = cursor
+            .next_run(&open, &orphans, all, 8, None::<&mut Pcg32>)
+            .unwrap();
+        assert_eq!(
+            (first, second, third),
+            (range(90, 98), range(98, 100), range(0, 8))
+        );
+        // Another client holds 8..40: jump instead of following it.
+        let orphans = GroupSet::from(range(40, 100));
+        let jumps: GroupSet = (0..40)
+            .map(|seed| {
+                let mut cursor = EdgeCursor { at: 8 };
+                let rng = &mut Pcg32::seed_from_u64(seed);
+                cursor.next_run(&open, &orphans, all, 1, Some(rng)).unwrap()
+            })
+            .collect();
+        assert!(jumps.len() > 10, "{jumps:?}");
+        assert!(
+            !jumps.contains(GroupIndex(40)),
+            "the edge of somebody's work"
+        );
+        assert_eq!(
+            cursor.next_run(&GroupSet::new(), &orphans, all, 1, None::<&mut Pcg32>),
+            None
+        );
+    }
+
+    #[test]
+    fn a_stream_sees_only_its_window() {
+        let mut claims = Claims::new(range(0, 40), GroupSet::from(range(0, 5)));
+        let window = |claims: &Claims| stream_window(claims.have(), range(0, 40), 8);
+        assert_eq!(window(&claims), range(5, 13));
+        let next = |claims: &Claims| stream_run(claims, &Holdings::All, window(claims), 5);
+        assert_eq!(next(&claims), Some(range(5, 10)));
+        claims.claim(range(5, 10));
+        assert_eq!(next(&claims), Some(range(10, 13)));
+        claims.claim(range(10, 13));
+        assert_eq!(next(&claims), None);
+        claims.arrive(range(5, 7));
+        assert_eq!(next(&claims), Some(range(13, 15)));
+        assert!(window(&Claims::new(range(0, 40), range(0, 40).into())).is_empty());
+    }
+}

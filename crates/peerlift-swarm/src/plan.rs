@@ -1,0 +1,302 @@
+//! Gives every source with room something to do.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use peerlift_model::{GROUP_BYTES, GroupRange, Rate, Timestamp};
+
+use crate::edge::Portion;
+use crate::endgame::{Helper, Straggler, rescue};
+use crate::holdings::Holdings;
+use crate::picker::{commonest_run, rarest_run, stream_run, stream_window};
+use crate::requests::{Claim, Request};
+use crate::source::{Kind, Peer, Source};
+use crate::swarm::Swarm;
+use crate::{Goal, Output, SourceId};
+
+impl Swarm {
+    /// A stream's window in time: what arrives out of order waits at most about so long.
+    const STREAM_AHEAD: Duration = Duration::from_secs(5);
+    /// The least window of a stream: something for every lane and some peers.
+    const STREAM_AHEAD_BYTES_MIN: u64 = 4 << 20;
+    /// The largest, to bound what a slow reader's download runs ahead.
+    const STREAM_AHEAD_BYTES_MAX: u64 = 64 << 20;
+    /// What a source on parole is asked for.
+    const PAROLE_GROUPS: u32 = 2;
+
+    /// Peers first: they cost nothing, and what they have claimed the edge is not asked for.
+    pub(crate) fn plan(&mut self, now: Timestamp) {
+        if self.finished {
+            return;
+        }
+        let ids: Vec<SourceId> = self.sources.keys().copied().collect();
+        let (edges, peers): (Vec<_>, Vec<_>) = ids
+            .into_iter()
+            .partition(|id| self.sources.get(id).is_some_and(|s| s.edge().is_some()));
+        peers.into_iter().for_each(|id| self.plan_peer(id, now));
+        edges.iter().for_each(|id| self.plan_edge(*id, now));
+        if std::mem::take(&mut self.rescue_due) && self.is_everything_asked(now) {
+            self.rescue(now);
+        }
+    }
+
+    fn plan_peer(&mut self, id: SourceId, now: Timestamp) {
+        let streaming = self.config.goal == Goal::InOrder;
+        loop {
+            let Some(source) = self.sources.get(&id) else {
+                return;
+            };
+            let Some(peer) = source.peer() else {
+                return;
+            };
+            if peer.choking || source.conduct.is_resting(now) || (source.starved && !streaming) {
+                return;
+            }
+            let parole = source.conduct.is_on_parole();
+            let groups_max = if parole {
+                Self::PAROLE_GROUPS
+            } else {
+                peer.window.request_groups()
+            };
+            if parole && source.requests > 0 || !has_room(source, peer, groups_max) {
+                self.note_limited(id, true);
+                return;
+            }
+            let claim = if parole { Claim::Nothing } else { Claim::First };
+            let Some(run) = self.pick(&peer.holdings, groups_max, parole, now) else {
+                self.note_limited(id, false);
+                return;
+            };
+            self.ask(id, run, claim, now);
+        }
+    }
+
+    fn pick(
+        &self,
+        from: &Holdings,
+        groups_max: u32,
+        parole: bool,
+        now: Timestamp,
+    ) -> Option<GroupRange> {
+        if self.config.goal == Goal::InOrder {
+            return stream_run(&self.claims, from, self.stream_window(now), groups_max);
+        }
+        let pick = if parole { commonest_run } else { rarest_run };
+        pick(&self.claims, &self.rarity, self.layout, from, groups_max)
+    }
+
+    fn plan_edge(&mut self, id: SourceId, now: Timestamp) {
+        loop {
+            let Some(source) = self.sources.get(&id) else {
+                return;
+            };
+            let Some(edge) = source.edge() else {
+                return;
+            };
+            let idle = source.requests < usize::from(edge.lanes);
+            if !idle || source.conduct.is_resting(now) || self.claims.open().is_empty() {
+                return;
+            }
+            let groups_max = self.edge_portion(source, now).groups();
+            let Some(run) = self.pick_for_edge(groups_max, now) else {
+                return;
+            };
+            self.ask(id, run, Claim::First, now);
+        }
+    }
+
+    fn pick_for_edge(&mut self, groups_max: u32, now: Timestamp) -> Option<GroupRange> {
+        let fill = self.allowance.fill_bytes;
+        if self.config.goal == Goal::InOrder {
+            return self.pick(&Holdings::All, groups_max, false, now);
+        }
+        if self.allowance.inject || fill > 0 {
+            let lonely = self.peers().next().is_none();
+            let jump = (!lonely).then_some(&mut self.rng);
+            let all = self.layout.all_groups();
+            let open = self.claims.open();
+            let orphans = self
+                .cursor
+                .next_run(open, &self.orphans, all, groups_max, jump);
+            if orphans.is_some() {
+                return orphans;
+            }
+        }
+        if fill < GROUP_BYTES {
+            return None;
+        }
+        let fill_groups = u32::try_from(fill / GROUP_BYTES).unwrap_or(u32::MAX);
+        self.pick(&Holdings::All, groups_max.min(fill_groups), false, now)
+    }
+
+    fn edge_portion(&self, source: &Source, now: Timestamp) -> Portion {
+        let time = if self.config.goal == Goal::InOrder {
+            Portion::TIME_STREAM
+        } else if self.peers().next().is_some() {
+            Portion::TIME_SHARED
+        } else {
+            Portion::TIME_ALONE
+        };
+        Portion {
+            rate: source.meter.rate(now),
+            lanes: source.edge().map_or(1, |edge| edge.lanes),
+            time,
+            open_groups: self.claims.open().len(),
+            bytes_max: self.config.limits.edge_request_bytes,
+        }
+    }
+
+    fn ask(&mut self, source: SourceId, groups: GroupRange, claim: Claim, now: Timestamp) {
+        match claim {
+            Claim::First => self.claims.claim(groups),
+            Claim::Second => self.claims.double(groups),
+            Claim::Nothing => {}
+        }
+        self.refresh_pieces(groups);
+        let request = self.requests.add(source, groups, claim, now);
+        self.outputs.push_back(Output::Request {
+            request,
+            source,
+            groups,
+        });
+        let bytes = self.layout.bytes_of(groups).len();
+        let Some(asked) = self.sources.get_mut(&source) else {
+            return;
+        };
+        if asked.in_flight == 0 {
+            asked.conduct.on_asked(now);
+        }
+        asked.requests += 1;
+        asked.in_flight += bytes;
+        asked.note_activity(now);
+        if asked.edge().is_some() && self.allowance.fill_bytes < u64::MAX {
+            self.allowance.fill_bytes = self.allowance.fill_bytes.saturating_sub(bytes);
+        }
+    }
+
+    fn note_limited(&mut self, id: SourceId, limited: bool) {
+        if let Some(source) = self.sources.get_mut(&id) {
+            source.limited = limited;
+            source.starved = !limited;
+        }
+    }
+
+    fn stream_window(&self, now: Timestamp) -> GroupRange {
+        let rate = self.books.down.rate(now).unwrap_or_default();
+        let ahead = (rate.bytes_in(Self::STREAM_AHEAD))
+            .clamp(Self::STREAM_AHEAD_BYTES_MIN, Self::STREAM_AHEAD_BYTES_MAX);
+        let groups = u32::try_from(ahead / GROUP_BYTES).expect("bounded");
+        stream_window(self.claims.have(), self.layout.all_groups(), groups)
+    }
+
+    /// Whether there is nothing left to ask for but a second time.
+    fn is_everything_asked(&self, now: Timestamp) -> bool {
+        match self.config.goal {
+            Goal::InOrder => self
+                .claims
+                .open()
+                .runs_in(self.stream_window(now))
+                .next()
+                .is_none(),
+            Goal::Fastest | Goal::Thrifty | Goal::Floor(_) | Goal::Deadline(_) => {
+                self.claims.open().is_empty()
+            }
+        }
+    }
+
+    /// Lets every source with nothing to do help the slowest.
+    fn rescue(&mut self, now: Timestamp) {
+        let helpers: Vec<SourceId> = self.sources.keys().copied().collect();
+        for id in helpers {
+            let Some(source) = self.sources.get(&id) else {
+                continue;
+            };
+            if !self.may_help(source, now) {
+                continue;
+            }
+            let stragglers = self.stragglers(id, source, now);
+            let helper = Helper {
+                latency: source.latency(now),
+                rate: source.rate(now),
+            };
+            let run = rescue(&stragglers, helper).and_then(|run| self.budget.spend(run));
+            if let Some(run) = run {
+                self.ask(id, run, Claim::Second, now);
+            }
+        }
+    }
+
+    fn may_help(&self, source: &Source, now: Timestamp) -> bool {
+        if source.conduct.is_resting(now) || source.conduct.is_on_parole() {
+            return false;
+        }
+        match &source.kind {
+            Kind::Edge(edge) => {
+                source.requests < usize::from(edge.lanes) && self.allowance.fill_bytes > 0
+            }
+            Kind::Peer(peer) => {
+                !peer.choking && has_room(source, peer, peer.window.request_groups())
+            }
+        }
+    }
+
+    /// The requests of other sources that the helper could hurry.
+    fn stragglers(&self, helper: SourceId, source: &Source, now: Timestamp) -> Vec<Straggler> {
+        let everything = Holdings::All;
+        let holdings = source.peer().map_or(&everything, |peer| &peer.holdings);
+        let mut queued: BTreeMap<SourceId, u64> = BTreeMap::new();
+        let mut stragglers = Vec::new();
+        for (_, entry) in self.requests.iter().filter(|(_, entry)| !entry.cancelled) {
+            let own = self.bytes(entry.pending.runs());
+            let queue = queued.entry(entry.source).or_default();
+            *queue += own;
+            let (Some(owner), Some(tail)) =
+                (self.sources.get(&entry.source), self.tail(entry, holdings))
+            else {
+                continue;
+            };
+            if entry.source == helper || entry.claim == Claim::Nothing {
+                continue;
+            }
+            // An edge answers side by side, a peer one after the other.
+            let lanes = if owner.edge().is_some() {
+                owner.requests.max(1)
+            } else {
+                1
+            };
+            let owed = if owner.edge().is_some() { own } else { *queue };
+            let rate = Rate::from_bytes_per_s(owner.rate(now).bytes_per_s() / lanes as u64);
+            let ends_in = expected_end(owed, rate, now.since(entry.progress));
+            stragglers.push(Straggler {
+                tail,
+                ends_in,
+                rate,
+            });
+        }
+        stragglers
+    }
+
+    /// The last run of a request that is missing, asked for only once, and within `holdings`.
+    fn tail(&self, entry: &Request, holdings: &Holdings) -> Option<GroupRange> {
+        let last = entry.pending.runs().last()?;
+        let single = (self.claims.doubled().gaps_in(*last))
+            .filter_map(|gap| self.claims.have().gaps_in(gap).last())
+            .last()?;
+        holdings.runs_in(single).pop()
+    }
+}
+
+/// Whether a request of so many groups fits beside what is under way. Two requests always do: one
+/// to be answered while the other travels.
+fn has_room(source: &Source, peer: &Peer, groups: u32) -> bool {
+    let bytes = u64::from(groups) * GROUP_BYTES;
+    source.in_flight + bytes <= peer.window.bytes()
+}
+
+/// When a request will have ended, from now, when its source still owes `bytes` up to its end.
+fn expected_end(bytes: u64, rate: Rate, silent: Duration) -> Duration {
+    /// A source that has never delivered is taken to need so long.
+    const UNKNOWN: Duration = Duration::from_secs(8);
+    // A source that has been silent for long will probably be so for as long again.
+    rate.time_for(bytes).min(UNKNOWN).max(silent)
+}
