@@ -1,5 +1,6 @@
 //! What follows when sources come and go, announce, deliver, fail or stall.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use peerlift_model::{GroupRange, GroupSet, Rate, Timestamp};
@@ -105,9 +106,12 @@ impl Swarm {
         }
         let new: Vec<GroupRange> = held.gaps_in(groups).collect();
         held.insert(groups);
+        let trusted = self.trusted.contains(&source);
         for run in new {
             self.rarity.add(run);
-            self.orphans.remove(run);
+            if trusted {
+                self.orphans.remove(run);
+            }
             if self.claims.open().runs_in(run).next().is_some() {
                 known.starved = false;
             }
@@ -131,7 +135,7 @@ impl Swarm {
             }
         }
         self.rarity.add_complete();
-        self.orphans = GroupSet::new();
+        self.rebuild_orphans();
     }
 
     pub(crate) fn on_choking(&mut self, source: SourceId, choking: bool) {
@@ -401,15 +405,28 @@ impl Swarm {
         }
     }
 
-    /// What no connected peer has, counted anew: peers leave rarely, and then it costs one merge
-    /// of every map.
-    fn rebuild_orphans(&mut self) {
-        let mut orphans: GroupSet = self
-            .claims
-            .have()
-            .gaps_in(self.layout.all_groups())
+    /// Counts the orphans anew when other peers are trusted than before.
+    ///
+    /// The word of a peer that has not delivered does not count: one that claims everything and
+    /// sends nothing would keep the edge from injecting anything.
+    pub(crate) fn review_trust(&mut self) {
+        let trusted: BTreeSet<SourceId> = (self.peers())
+            .filter(|(_, source)| source.is_trusted())
+            .map(|(id, _)| id)
             .collect();
-        for peer in self.sources.values().filter_map(Source::peer) {
+        if trusted != self.trusted {
+            self.trusted = trusted;
+            self.rebuild_orphans();
+        }
+    }
+
+    /// What no trusted peer has. Peers leave or stall rarely, and then it costs one merge of
+    /// every map.
+    fn rebuild_orphans(&mut self) {
+        let all = self.layout.all_groups();
+        let mut orphans: GroupSet = self.claims.have().gaps_in(all).collect();
+        let trusted = self.trusted.iter().filter_map(|id| self.sources.get(id));
+        for peer in trusted.filter_map(Source::peer) {
             orphans = match &peer.holdings {
                 Holdings::All => GroupSet::new(),
                 Holdings::Some(held) => orphans.difference(held),

@@ -99,6 +99,11 @@ impl Source {
         self.meter.rate(now).unwrap_or_default()
     }
 
+    /// Whether what it says it has may be relied upon: it has delivered, and not stalled since.
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.delivered > 0 && !self.conduct.is_on_parole()
+    }
+
     /// Keeps the meter's clock and the record of driven lanes in step with the requests.
     pub(crate) fn note_activity(&mut self, now: Timestamp) {
         self.meter.set_busy(self.in_flight > 0, now);

@@ -3,7 +3,7 @@
 //! What to ask next is in [`crate::plan`], what follows from arrivals, ends and departures in
 //! [`crate::download`], whom to serve in [`crate::upload`].
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use peerlift_model::{GroupRange, GroupSet, Layout, Timestamp};
@@ -34,8 +34,10 @@ pub struct Swarm {
     pub(crate) rng: Pcg32,
     pub(crate) claims: Claims,
     pub(crate) rarity: Rarity,
-    /// Missing groups that no connected peer has.
+    /// Missing groups that no trusted peer has.
     pub(crate) orphans: GroupSet,
+    /// The peers whose word counts.
+    pub(crate) trusted: BTreeSet<SourceId>,
     pub(crate) sources: BTreeMap<SourceId, Source>,
     pub(crate) requests: Requests,
     pub(crate) cursor: EdgeCursor,
@@ -90,6 +92,7 @@ impl Swarm {
         let mut swarm = Self {
             rarity: Rarity::new(layout, &mut rng),
             orphans: claims.open().clone(),
+            trusted: BTreeSet::new(),
             claims,
             sources: BTreeMap::new(),
             requests: Requests::default(),
@@ -153,6 +156,7 @@ impl Swarm {
         if now >= self.next_tick {
             self.next_tick = now + Self::TICK;
             self.drop_stalled(now);
+            self.review_trust();
             self.observe_twin(now);
             self.review_allowance(now);
             self.rotate_places(now);
