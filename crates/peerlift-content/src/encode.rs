@@ -15,7 +15,6 @@ use crate::tree::{NODE_LEN, Tree};
 
 /// Why a range could not be encoded.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum EncodeError {
     /// What lies on the disk is not the object.
     #[error("the stored copy is damaged")]

@@ -117,7 +117,6 @@ const GAP_NODES: u32 = 64;
 
 /// Why parents were not proven.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum NodesError {
     /// They are not the object's: whoever sent them lied or is damaged.
     #[error(transparent)]
