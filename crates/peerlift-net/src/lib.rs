@@ -7,3 +7,5 @@
 pub mod control;
 pub mod http;
 pub mod peer;
+
+mod tls;

@@ -89,13 +89,15 @@ impl HttpClient {
     /// [`HttpError::Setup`] when no TLS configuration or no proxy setting can be made of what the
     /// machine offers.
     pub fn new(options: HttpOptions) -> Result<Self, HttpError> {
+        let tls = crate::tls::client_config(&[b"http/1.1"])
+            .map_err(|error| HttpError::Setup(Box::new(error)))?;
         let inner = reqwest::Client::builder()
             .user_agent(options.user_agent.clone())
             .http1_only()
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
             .redirect(reqwest::redirect::Policy::limited(REDIRECTS_MAX))
-            .tls_backend_preconfigured(tls_config()?)
+            .tls_backend_preconfigured(tls)
             .build()
             .map_err(|error| HttpError::Setup(Box::new(error)))?;
         Ok(Self {
@@ -254,17 +256,4 @@ impl HttpClient {
             })
         }
     }
-}
-
-fn tls_config() -> Result<rustls::ClientConfig, HttpError> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| HttpError::Setup(Box::new(error)))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
 }

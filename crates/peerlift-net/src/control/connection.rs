@@ -1,0 +1,131 @@
+//! One WebSocket to a control node, carrying messages.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use http::HeaderValue;
+use peerlift_wire::WireError;
+use peerlift_wire::control::{
+    ClientMessage, ErrorCode, SERVER_MESSAGE_BYTES_MAX, SUB_PROTOCOL, ServerMessage,
+};
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{
+    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
+};
+use url::Url;
+
+/// Why there is no session.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ControlError {
+    /// The URL cannot be one of a control node.
+    #[error("{0} is no address of a control node")]
+    Url(Url),
+    /// The node cannot be reached, or does not speak WebSocket.
+    #[error("the control node cannot be reached: {0}")]
+    Unreachable(#[source] Box<tungstenite::Error>),
+    /// The node does not answer in time.
+    #[error("the control node does not answer")]
+    Timeout,
+    /// The node closed the session, or the connection broke.
+    #[error("the control node closed the session")]
+    Closed,
+    /// The node refuses the session.
+    #[error("the control node refuses: {text}")]
+    Refused {
+        /// What kind of refusal.
+        code: ErrorCode,
+        /// What it says.
+        text: String,
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// The node sends what is no message.
+    #[error("the control node sends garbage: {0}")]
+    Garbage(#[from] WireError),
+    /// The node sends a message that has no place here.
+    #[error("the control node makes no sense: {0}")]
+    Nonsense(&'static str),
+}
+
+impl ControlError {
+    /// When the node wants to hear from the client again.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        if let Self::Refused { retry_after, .. } = self {
+            Some(*retry_after)
+        } else {
+            None
+        }
+    }
+}
+
+/// One WebSocket to a control node.
+pub(super) struct Connection(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Connection {
+    pub(super) async fn open(url: &Url) -> Result<Self, ControlError> {
+        let mut request = socket_url(url)
+            .and_then(|url| url.as_str().into_client_request().ok())
+            .ok_or_else(|| ControlError::Url(url.clone()))?;
+        let protocol = HeaderValue::from_static(SUB_PROTOCOL);
+        request
+            .headers_mut()
+            .insert(http::header::SEC_WEBSOCKET_PROTOCOL, protocol);
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(SERVER_MESSAGE_BYTES_MAX))
+            .max_frame_size(Some(SERVER_MESSAGE_BYTES_MAX));
+        let tls = tls_connector()?;
+        let (socket, _) = connect_async_tls_with_config(request, Some(config), true, Some(tls))
+            .await
+            .map_err(unreachable)?;
+        Ok(Self(socket))
+    }
+
+    pub(super) async fn send(&mut self, message: &ClientMessage) -> Result<(), ControlError> {
+        let sent = self.0.send(Message::Binary(message.encode().into())).await;
+        sent.map_err(|_| ControlError::Closed)
+    }
+
+    /// The next message. Cancel-safe: the WebSocket keeps what it has read.
+    pub(super) async fn receive(&mut self) -> Result<ServerMessage, ControlError> {
+        loop {
+            match self.0.next().await {
+                Some(Ok(Message::Binary(bytes))) => return Ok(ServerMessage::decode(bytes)?),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Text(_))) => {
+                    return Err(ControlError::Nonsense("messages are binary"));
+                }
+                Some(Ok(Message::Close(_) | Message::Frame(_)) | Err(_)) | None => {
+                    return Err(ControlError::Closed);
+                }
+            }
+        }
+    }
+}
+
+/// Manifests name control nodes by `http` URLs too, as relative references resolve to those.
+fn socket_url(url: &Url) -> Option<Url> {
+    let scheme = match url.scheme() {
+        "http" | "ws" => "ws",
+        "https" | "wss" => "wss",
+        _ => return None,
+    };
+    let rest = url.as_str().split_once(':')?.1;
+    Url::parse(&format!("{scheme}:{rest}")).ok()
+}
+
+fn tls_connector() -> Result<Connector, ControlError> {
+    let config = crate::tls::client_config(&[b"http/1.1"])
+        .map_err(|error| unreachable(tungstenite::Error::Io(std::io::Error::other(error))))?;
+    Ok(Connector::Rustls(Arc::new(config)))
+}
+
+fn unreachable(error: tungstenite::Error) -> ControlError {
+    ControlError::Unreachable(Box::new(error))
+}
