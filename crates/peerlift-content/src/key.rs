@@ -1,13 +1,15 @@
 //! The key that signs manifests. It never leaves its file except to sign.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64;
 use ed25519_dalek::{Signer, SigningKey};
 use peerlift_model::PublisherId;
+
+use crate::draft::{Draft, folder_of, sync_folder};
 
 /// A publisher's Ed25519 key pair (RFC 8032).
 ///
@@ -108,23 +110,11 @@ impl PublisherKey {
 
     /// Writes the key to a file that must not exist yet.
     fn save_new(&self, path: &Path) -> io::Result<()> {
-        let folder = path
-            .parent()
-            .filter(|p| !p.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        fs::create_dir_all(folder)?;
-        let mut temporary = path.as_os_str().to_owned();
-        temporary.push(format!(".{}.tmp", std::process::id()));
-        let result = create_private(Path::new(&temporary))
-            .and_then(|mut file| {
-                file.write_all(self.pem().as_bytes())?;
-                file.sync_all()
-            })
-            .and_then(|()| fs::hard_link(&temporary, path))
-            .and_then(|()| File::open(folder)?.sync_all());
-        // Linked or not, the temporary name has served.
-        let _ = fs::remove_file(&temporary);
-        result
+        fs::create_dir_all(folder_of(path))?;
+        let mut draft = Draft::with_mode(path, 0o600)?;
+        draft.file.write_all(self.pem().as_bytes())?;
+        draft.place_new()?;
+        sync_folder(path)
     }
 
     /// Who signs with this key.
@@ -151,14 +141,6 @@ impl fmt::Debug for PublisherKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("PublisherKey").field(&self.id()).finish()
     }
-}
-
-fn create_private(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
 }
 
 /// Refuses a key that others may read or that the group may write. A group that may read it is

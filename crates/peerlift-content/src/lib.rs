@@ -19,6 +19,7 @@
 
 mod check;
 mod decode;
+mod draft;
 mod encode;
 mod expect;
 mod hash;

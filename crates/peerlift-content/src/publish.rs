@@ -14,13 +14,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use peerlift_model::PublisherId;
 use serde::{Deserialize, Serialize};
 
+use crate::draft::{Draft, sync_folder, write_file};
 use crate::hash_file::{HashError, HashOptions, HashedFile, hash_file, inode, same_version};
 use crate::jws;
 use crate::key::PublisherKey;
 use crate::manifest::{
     Manifest, ManifestError, Policy, RelayEntry, VerifiedManifest, media_type_of,
 };
-use crate::sidecar::{Draft, Sidecars, is_sidecar, read_manifest_bytes, sync_folder, write_file};
+use crate::sidecar::{Sidecars, is_sidecar, read_manifest_bytes};
 use crate::tree::Tree;
 
 /// What a publisher says about all its files.

@@ -1,9 +1,8 @@
 //! The files that lie beside a published file: `NAME.peerlift` and `NAME.obao`.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use peerlift_model::GroupSet;
 
@@ -149,66 +148,4 @@ pub(crate) fn read_manifest_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let limit = VerifiedManifest::BYTES_MAX as u64 + 1;
     File::open(path)?.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-/// A file under construction: it gets its final name complete and durable, or never.
-#[derive(Debug)]
-pub(crate) struct Draft {
-    pub(crate) file: File,
-    temporary: PathBuf,
-    path: PathBuf,
-    placed: bool,
-}
-
-impl Draft {
-    pub(crate) fn new(path: &Path) -> io::Result<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        // Hidden, so that no edge serves it and no publisher publishes it.
-        let temporary = path.with_file_name(format!(".peerlift-{process}-{count}.tmp"));
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&temporary)?;
-        Ok(Self {
-            file,
-            temporary,
-            path: path.to_owned(),
-            placed: false,
-        })
-    }
-
-    pub(crate) fn place(mut self) -> io::Result<()> {
-        self.file.sync_all()?;
-        fs::rename(&self.temporary, &self.path)?;
-        self.placed = true;
-        Ok(())
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if !self.placed {
-            // Best effort: the draft is hidden and the next one overwrites it.
-            let _ = fs::remove_file(&self.temporary);
-        }
-    }
-}
-
-/// Writes a whole file atomically.
-pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut draft = Draft::new(path)?;
-    draft.file.write_all(bytes)?;
-    draft.place()
-}
-
-/// Makes renames within the folder of `path` durable.
-pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
 }
