@@ -6,7 +6,7 @@ use std::time::Duration;
 use peerlift_model::{GroupRange, GroupSet, Rate, Timestamp};
 
 use crate::conduct::Conduct;
-use crate::edge::Allowance;
+use crate::edge::{Stand, Want};
 use crate::holdings::Holdings;
 use crate::meter::Meter;
 use crate::requests::{Claim, Request};
@@ -14,7 +14,7 @@ use crate::source::{Edge, Kind, Peer, Source};
 use crate::swarm::Swarm;
 use crate::twin::{Sight, Twin};
 use crate::window::Window;
-use crate::{BanReason, Fault, Output, RequestEnd, RequestId, SourceId};
+use crate::{BanReason, Fault, Goal, Output, RequestEnd, RequestId, SourceId};
 
 impl Swarm {
     /// Runs in one peer's map beyond one a piece. An honest client finishes the piece it has
@@ -25,7 +25,10 @@ impl Swarm {
     pub(crate) fn on_edge_joined(&mut self, source: SourceId, lanes: u8, now: Timestamp) {
         let lanes = lanes.max(1);
         match self.sources.get_mut(&source).map(|known| &mut known.kind) {
-            Some(Kind::Edge(edge)) => edge.lanes = lanes,
+            Some(Kind::Edge(edge)) => {
+                edge.lanes = lanes;
+                self.awake.insert(source);
+            }
             Some(Kind::Peer(_)) => {}
             None => {
                 let edge = Edge {
@@ -33,6 +36,7 @@ impl Swarm {
                     driven_since: None,
                 };
                 self.sources.insert(source, Source::new(Kind::Edge(edge)));
+                self.awake.insert(source);
                 let done = self.books.done;
                 self.twin.get_or_insert_with(|| Twin::new(done, now));
             }
@@ -56,7 +60,7 @@ impl Swarm {
         self.sources.insert(source, Source::new(Kind::Peer(peer)));
         self.unchoker.join(source);
         self.fill_places(now);
-        self.review_allowance(now);
+        self.review_edge(now);
     }
 
     /// Forgets a source; its groups are open again.
@@ -84,7 +88,8 @@ impl Swarm {
             }
             self.rebuild_orphans();
         }
-        self.review_allowance(now);
+        self.review_edge(now);
+        self.wake_all();
         self.rescue_due = true;
     }
 
@@ -113,7 +118,7 @@ impl Swarm {
                 self.orphans.remove(run);
             }
             if self.claims.open().runs_in(run).next().is_some() {
-                known.starved = false;
+                self.awake.insert(source);
             }
         }
     }
@@ -122,7 +127,7 @@ impl Swarm {
         let Some(known) = self.sources.get_mut(&source) else {
             return;
         };
-        known.starved = false;
+        self.awake.insert(source);
         let Some(peer) = known.peer_mut() else {
             return;
         };
@@ -141,6 +146,7 @@ impl Swarm {
     pub(crate) fn on_choking(&mut self, source: SourceId, choking: bool) {
         if let Some(peer) = self.sources.get_mut(&source).and_then(Source::peer_mut) {
             peer.choking = choking;
+            self.awake.insert(source);
         }
     }
 
@@ -155,14 +161,20 @@ impl Swarm {
         entry.pending.remove(groups);
         entry.progress = now;
         let (source, cancelled) = (entry.source, entry.cancelled);
+        self.awake.insert(source);
         let delivered = self.bytes(&fresh);
         let from_edge = self.credit(source, delivered, !cancelled, now);
         let new = self.store(&fresh, now);
         self.books.wasted += delivered - new;
         if from_edge {
+            self.books.edge_bytes += delivered;
             self.books.from_edge += new;
         } else {
             self.books.from_peers += new;
+        }
+        if self.config.goal == Goal::InOrder {
+            // The window has moved.
+            self.wake_all();
         }
         for useless in self.requests.useless(self.claims.have()) {
             self.cancel(useless, now);
@@ -176,6 +188,7 @@ impl Swarm {
         };
         self.release(&entry);
         self.rescue_due = true;
+        self.awake.insert(entry.source);
         let size = self.layout.bytes_of(entry.groups).len();
         let owed = if entry.cancelled {
             0
@@ -291,6 +304,7 @@ impl Swarm {
             return;
         }
         let (source, claim) = (entry.source, entry.claim);
+        self.awake.insert(source);
         let pending = entry.pending.clone();
         self.outputs.push_back(Output::Cancel { request });
         self.release_groups(claim, &pending);
@@ -304,6 +318,7 @@ impl Swarm {
     pub(crate) fn observe_twin(&mut self, now: Timestamp) {
         let sight = Sight {
             done: self.books.done,
+            edge_bytes: self.books.edge_bytes,
             edge: self.rate_of(|source| source.edge().is_some(), now),
             peers: self.rate_of(|source| source.peer().is_some(), now),
             edge_driven: self.is_edge_driven(now),
@@ -313,25 +328,25 @@ impl Swarm {
         }
     }
 
-    pub(crate) fn review_allowance(&mut self, now: Timestamp) {
-        let helpful = self
-            .peers()
-            .any(|(_, source)| source.peer().is_some_and(|p| !p.choking));
-        let peers = self.rate_of(|source| source.peer().is_some(), now);
-        let (done, size) = (self.books.done, self.layout.size());
-        let mut allowance = match &self.twin {
-            Some(twin) if helpful => Allowance::of(self.config.goal, twin, peers, done, size, now),
-            Some(_) | None => Allowance::FULL,
+    /// Sets the valve to what the goal wants of the edge.
+    pub(crate) fn review_edge(&mut self, now: Timestamp) {
+        let helpful = |source: &Source| source.peer().is_some_and(|peer| !peer.choking);
+        let helped = self.peers().any(|(_, source)| helpful(source));
+        let edges = self
+            .sources
+            .values()
+            .filter(|source| source.edge().is_some());
+        let under_way: u64 = edges.map(|source| source.in_flight).sum();
+        let stand = Stand {
+            coming: self.books.done + under_way,
+            size: self.layout.size(),
+            peers: self.rate_of(|source| source.peer().is_some(), now),
         };
-        if allowance != Allowance::FULL {
-            let edges = self
-                .sources
-                .values()
-                .filter(|source| source.edge().is_some());
-            let under_way: u64 = edges.map(|source| source.in_flight).sum();
-            allowance.fill_bytes = allowance.fill_bytes.saturating_sub(under_way);
-        }
-        self.allowance = allowance;
+        let want = match &self.twin {
+            Some(twin) if helped => Want::of(self.config.goal, twin, stand, now),
+            Some(_) | None => Want::Everything,
+        };
+        self.valve.set(want, now);
     }
 
     /// What the busy ones among some sources deliver together.

@@ -1,10 +1,9 @@
 //! What is asked of the edge: how much, and in which portions.
 //!
-//! The edge is always right and always costs money. How much of it a goal allows is one number,
-//! the bytes that may be put to it in the coming [`HORIZON`] beyond what no peer has
-//! ([`Allowance`]). It follows the shortfall in proportion: with peers as fast as the goal wants
-//! it is zero, without them it is everything, and between them the edge delivers just the rest,
-//! which leaves the downlink to the peers.
+//! The edge is always right and always costs money. What a goal wants of it is a rate ([`Want`]),
+//! and a [`Valve`] turns that into bytes that may be asked for. The rate follows the shortfall in
+//! proportion: with peers as fast as the goal wants it is zero, without them it is everything,
+//! and between them the edge delivers just the rest, which leaves the downlink to the peers.
 
 use std::time::Duration;
 
@@ -13,63 +12,130 @@ use peerlift_model::{GROUP_BYTES, Rate, Timestamp};
 use crate::Goal;
 use crate::twin::Twin;
 
-/// How far ahead the edge is planned. Requests to the edge are about as long.
-pub(crate) const HORIZON: Duration = Duration::from_secs(1);
+/// Within what time a shortfall is to be made up. About as long as one request to the edge.
+const HORIZON: Duration = Duration::from_secs(1);
 
-/// What a goal allows to ask of the edge now.
+/// A thrifty download may lag its twin by one such part of the object. It is spent on finding out
+/// what peers can do when the edge leaves them the downlink.
+const LATENESS: u64 = 200;
+
+/// What a goal wants of the edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Allowance {
-    /// Groups that no connected peer has may be asked for without limit.
-    pub(crate) inject: bool,
-    /// Other groups, up to so many bytes under way.
-    pub(crate) fill_bytes: u64,
+pub(crate) enum Want {
+    /// All it can deliver.
+    Everything,
+    /// So much; and, when `inject`, whatever no peer has beside it.
+    Rate { rate: Rate, inject: bool },
 }
 
-impl Allowance {
-    /// Everything.
-    pub(crate) const FULL: Self = Self {
-        inject: true,
-        fill_bytes: u64::MAX,
-    };
+/// Where the download stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stand {
+    /// Bytes that are here or on their way from the edge.
+    pub(crate) coming: u64,
+    /// Bytes in all.
+    pub(crate) size: u64,
+    /// What peers deliver together.
+    pub(crate) peers: Rate,
+}
 
-    /// What the goal allows while peers deliver at the rate `peers`.
-    pub(crate) fn of(
-        goal: Goal,
-        twin: &Twin,
-        peers: Rate,
-        done: u64,
-        size: u64,
-        now: Timestamp,
-    ) -> Self {
-        let want = match goal {
-            Goal::Fastest | Goal::InOrder => return Self::FULL,
+impl Want {
+    /// What the goal wants at `now`.
+    pub(crate) fn of(goal: Goal, twin: &Twin, stand: Stand, now: Timestamp) -> Self {
+        let wanted = match goal {
+            Goal::Fastest | Goal::InOrder => return Self::Everything,
             Goal::Thrifty => {
                 let Some(rate) = twin.rate() else {
-                    return Self::FULL;
+                    return Self::Everything;
                 };
                 let due = twin.progress() + rate.bytes_in(HORIZON);
-                due.saturating_sub(size / LATENESS + done)
+                Rate::of(
+                    due.saturating_sub(stand.size / LATENESS + stand.coming),
+                    HORIZON,
+                )
             }
-            Goal::Floor(rate) => rate.bytes_in(HORIZON),
+            Goal::Floor(rate) => rate,
             Goal::Deadline(at) => {
                 // A tenth of the time is kept for what goes wrong at the end.
                 let left = at.since(now) * 9 / 10;
                 if left < HORIZON {
-                    return Self::FULL;
+                    return Self::Everything;
                 }
-                Rate::of(size.saturating_sub(done), left).bytes_in(HORIZON)
+                Rate::of(stand.size.saturating_sub(stand.coming), left)
             }
         };
-        Self {
+        let short = wanted
+            .bytes_per_s()
+            .saturating_sub(stand.peers.bytes_per_s());
+        Self::Rate {
+            rate: Rate::from_bytes_per_s(short),
             inject: goal == Goal::Thrifty,
-            fill_bytes: want.saturating_sub(peers.bytes_in(HORIZON)),
         }
     }
 }
 
-/// A thrifty download may lag its twin by one such part of the object. It is spent on finding out
-/// what peers can do when the edge leaves them the downlink.
-const LATENESS: u64 = 100;
+/// Lets so many bytes be asked of the edge.
+#[derive(Debug)]
+pub(crate) struct Valve {
+    want: Want,
+    credit: u64,
+    seen: Timestamp,
+}
+
+impl Valve {
+    /// An open valve.
+    pub(crate) fn new(now: Timestamp) -> Self {
+        Self {
+            want: Want::Everything,
+            credit: 0,
+            seen: now,
+        }
+    }
+
+    /// Pays in what the last want has earned, and goes on with another. No more is saved up than
+    /// one horizon's worth, or one portion.
+    pub(crate) fn set(&mut self, want: Want, now: Timestamp) {
+        let passed = now.since(self.seen);
+        self.seen = now;
+        if let Want::Rate { rate, .. } = want {
+            let credit = self.credit.saturating_add(rate.bytes_in(passed));
+            let most = rate.bytes_in(HORIZON).max(Portion::LEAST);
+            let short = rate > Rate::default();
+            self.credit = if short { credit.min(most) } else { 0 };
+        }
+        self.want = want;
+    }
+
+    /// Whether whatever no peer has may be asked for.
+    pub(crate) fn injects(&self) -> bool {
+        match self.want {
+            Want::Everything => true,
+            Want::Rate { inject, .. } => inject,
+        }
+    }
+
+    /// How many groups may be asked for that peers have; 0 or a portion that is worth a request.
+    pub(crate) fn fill_groups(&self) -> u32 {
+        match self.want {
+            Want::Everything => u32::MAX,
+            Want::Rate { .. } if self.credit < Portion::LEAST => 0,
+            Want::Rate { .. } => u32::try_from(self.credit / GROUP_BYTES).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Takes what was asked for out of the credit.
+    pub(crate) fn spend(&mut self, bytes: u64) {
+        self.credit = self.credit.saturating_sub(bytes);
+    }
+
+    /// Whether the edge is wanted for what peers have.
+    pub(crate) fn fills(&self) -> bool {
+        match self.want {
+            Want::Everything => true,
+            Want::Rate { rate, .. } => rate > Rate::default(),
+        }
+    }
+}
 
 /// How large the next request to an edge lane should be.
 #[derive(Clone, Copy, Debug)]
@@ -118,55 +184,99 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    /// A twin at 1 MiB/s that has got 10 MiB of 100.
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_micros(millis * 1000)
+    }
+
+    /// A twin at 1 MiB/s that has got 10 MiB of 100, at 10 s.
     fn twin() -> Twin {
-        let mut twin = Twin::new(0, Timestamp::ZERO);
-        let sight = Sight {
-            done: 0,
-            edge: Rate::from_bytes_per_s(MIB),
-            peers: Rate::default(),
-            edge_driven: true,
-        };
-        twin.observe(sight, Timestamp::from_micros(10_000_000));
+        let mut twin = Twin::new(0, at(0));
+        for tick in 1..=40 {
+            let sight = Sight {
+                done: tick * MIB / 4,
+                edge_bytes: tick * MIB / 4,
+                edge: Rate::from_bytes_per_s(MIB),
+                peers: Rate::default(),
+                edge_driven: true,
+            };
+            twin.observe(sight, at(tick * 250));
+        }
+        assert_eq!(twin.progress(), 10 * MIB);
         twin
     }
 
-    fn fill(goal: Goal, peers: u64, done: u64) -> u64 {
-        let now = Timestamp::from_micros(10_000_000);
-        let peers = Rate::from_bytes_per_s(peers);
-        Allowance::of(goal, &twin(), peers, done, 100 * MIB, now).fill_bytes
+    /// In KiB/s.
+    fn want(goal: Goal, peers: u64, coming: u64) -> Option<u64> {
+        let stand = Stand {
+            coming,
+            size: 100 * MIB,
+            peers: Rate::from_bytes_per_s(peers),
+        };
+        match Want::of(goal, &twin(), stand, at(10_000)) {
+            Want::Everything => None,
+            Want::Rate { rate, .. } => Some(rate.bytes_per_s() / 1024),
+        }
     }
 
     #[test]
-    fn thrift_fills_what_peers_fall_short_of_the_twin() {
-        assert_eq!(fill(Goal::Thrifty, 0, 9 * MIB), MIB);
-        assert_eq!(fill(Goal::Thrifty, MIB / 4, 9 * MIB), MIB * 3 / 4);
-        assert_eq!(fill(Goal::Thrifty, MIB, 9 * MIB), 0);
+    fn thrift_wants_what_peers_fall_short_of_the_twin() {
+        let level = 10 * MIB - 100 * MIB / LATENESS;
+        assert_eq!(want(Goal::Thrifty, 0, level), Some(1024));
+        assert_eq!(want(Goal::Thrifty, MIB / 4, level), Some(768));
+        assert_eq!(want(Goal::Thrifty, MIB, level), Some(0));
+        assert_eq!(want(Goal::Thrifty, 0, level + MIB), Some(0), "ahead");
         assert_eq!(
-            fill(Goal::Thrifty, 0, 10 * MIB),
-            0,
-            "ahead by the lateness allowed"
+            want(Goal::Thrifty, 0, level - 4 * MIB),
+            Some(5 * 1024),
+            "catches up"
         );
-        assert_eq!(fill(Goal::Thrifty, 0, 5 * MIB), 5 * MIB, "catches up");
     }
 
     #[test]
-    fn floors_and_deadlines_fill_up_to_a_rate() {
-        assert_eq!(
-            fill(Goal::Floor(Rate::from_bytes_per_s(MIB)), MIB / 4, 0),
-            MIB * 3 / 4
-        );
-        let deadline = |secs: u64| Goal::Deadline(Timestamp::from_micros(secs * 1_000_000));
-        assert_eq!(fill(deadline(110), 0, 10 * MIB), MIB);
-        assert_eq!(fill(deadline(110), MIB, 10 * MIB), 0);
-        assert_eq!(fill(deadline(11), 0, 10 * MIB), u64::MAX, "no time to lose");
-        assert_eq!(fill(deadline(1), 0, 10 * MIB), u64::MAX, "too late");
+    fn floors_and_deadlines_want_the_rest_of_a_rate() {
+        let floor = Goal::Floor(Rate::from_bytes_per_s(MIB));
+        assert_eq!(want(floor, MIB / 4, 0), Some(768));
+        let deadline = |secs: u64| Goal::Deadline(at(secs * 1000));
+        assert_eq!(want(deadline(110), 0, 10 * MIB), Some(1024));
+        assert_eq!(want(deadline(110), MIB, 10 * MIB), Some(0));
+        assert_eq!(want(deadline(11), 0, 10 * MIB), None, "no time to lose");
+        assert_eq!(want(deadline(1), 0, 10 * MIB), None, "too late");
     }
 
     #[test]
     fn speed_has_no_price() {
-        assert_eq!(fill(Goal::Fastest, 100 * MIB, 99 * MIB), u64::MAX);
-        assert_eq!(fill(Goal::InOrder, 100 * MIB, 99 * MIB), u64::MAX);
+        assert_eq!(want(Goal::Fastest, 100 * MIB, 99 * MIB), None);
+        assert_eq!(want(Goal::InOrder, 100 * MIB, 99 * MIB), None);
+    }
+
+    #[test]
+    fn a_valve_lets_the_wanted_rate_through() {
+        let rate = |rate: u64| Want::Rate {
+            rate: Rate::from_bytes_per_s(rate),
+            inject: true,
+        };
+        let mut valve = Valve::new(at(0));
+        assert_eq!(valve.fill_groups(), u32::MAX);
+        let mut asked = 0;
+        for tick in 1..=40 {
+            valve.set(rate(MIB), at(tick * 250));
+            let bytes = u64::from(valve.fill_groups()) * GROUP_BYTES;
+            valve.spend(bytes);
+            asked += bytes;
+        }
+        assert_eq!(asked, 10 * MIB);
+        valve.set(rate(MIB), at(100_000));
+        assert_eq!(
+            u64::from(valve.fill_groups()) * GROUP_BYTES,
+            MIB,
+            "no more is saved up"
+        );
+        valve.set(rate(0), at(100_250));
+        assert!(valve.fill_groups() == 0 && valve.injects() && !valve.fills());
+        valve.set(rate(MIB / 32), at(101_250));
+        assert_eq!(valve.fill_groups(), 0, "not worth a request yet");
+        valve.set(rate(MIB / 32), at(102_250));
+        assert_eq!(valve.fill_groups(), 4);
     }
 
     #[test]

@@ -82,8 +82,7 @@ pub(crate) fn stream_window(have: &GroupSet, all: GroupRange, groups: u32) -> Gr
 ///
 /// Starts at the client's place in the golden-ratio sequence, whose first N members cut the object
 /// into N nearly equal parts for every N, and goes forward. Where somebody else was already it
-/// jumps to a random place, into the middle of a long gap: at the gap's beginning whoever made it
-/// is still at work.
+/// jumps to a random place ([`scattered_run`]).
 #[derive(Debug)]
 pub(crate) struct EdgeCursor {
     at: u32,
@@ -109,22 +108,51 @@ impl EdgeCursor {
         if self.at >= all.end() {
             self.at = 0;
         }
-        let run_from = |at: u32| {
-            let orphans = orphans.runs_in(GroupRange::new(at, all.end()));
-            orphans.flat_map(|run| open.runs_in(run)).next()
-        };
-        let mut run = run_from(self.at).or_else(|| run_from(0))?;
-        if let (true, Some(rng)) = (run.start() != self.at, jump) {
-            let place = rng.random_range(0..all.end());
-            run = run_from(place).or_else(|| run_from(0))?;
-            if run.start() != place && run.len() / 2 > groups_max {
-                run = GroupRange::new(run.start() + run.len() / 2, run.end());
+        let own = first_orphan(open, orphans, all, self.at)?;
+        let run = match jump {
+            Some(rng) if own.start() != self.at => {
+                scattered_run(open, orphans, all, groups_max, rng)?
             }
-        }
-        let run = cut(run, groups_max);
+            Some(_) | None => cut(own, groups_max),
+        };
         self.at = run.end();
         Some(run)
     }
+}
+
+/// An open run from a random place of the window that no peer has. In a long gap it begins in the
+/// middle: at the gap's beginning whoever made it is still at work.
+pub(crate) fn scattered_run(
+    open: &GroupSet,
+    orphans: &GroupSet,
+    window: GroupRange,
+    groups_max: u32,
+    rng: &mut impl rand::Rng,
+) -> Option<GroupRange> {
+    if window.is_empty() {
+        return None;
+    }
+    let place = rng.random_range(window.start()..window.end());
+    let run = first_orphan(open, orphans, window, place)?;
+    if run.start() != place && run.len() / 2 > groups_max {
+        let middle = GroupRange::new(run.start() + run.len() / 2, run.end());
+        return Some(cut(middle, groups_max));
+    }
+    Some(cut(run, groups_max))
+}
+
+/// The first open run that no peer has, from `at` on and then from the window's beginning.
+fn first_orphan(
+    open: &GroupSet,
+    orphans: &GroupSet,
+    window: GroupRange,
+    at: u32,
+) -> Option<GroupRange> {
+    let run_from = |start: u32| {
+        let orphans = orphans.runs_in(GroupRange::new(start, window.end()));
+        orphans.flat_map(|run| open.runs_in(run)).next()
+    };
+    run_from(at).or_else(|| run_from(window.start()))
 }
 
 /// `groups × frac(spread × 0.618…)`, in integers.

@@ -8,7 +8,7 @@ use peerlift_model::{GROUP_BYTES, GroupRange, Rate, Timestamp};
 use crate::edge::Portion;
 use crate::endgame::{Helper, Straggler, rescue};
 use crate::holdings::Holdings;
-use crate::picker::{commonest_run, rarest_run, stream_run, stream_window};
+use crate::picker::{commonest_run, rarest_run, scattered_run, stream_run, stream_window};
 use crate::requests::{Claim, Request};
 use crate::source::{Kind, Peer, Source};
 use crate::swarm::Swarm;
@@ -21,6 +21,8 @@ impl Swarm {
     const STREAM_AHEAD_BYTES_MIN: u64 = 4 << 20;
     /// The largest, to bound what a slow reader's download runs ahead.
     const STREAM_AHEAD_BYTES_MAX: u64 = 64 << 20;
+    /// One in so many parts of the window is due at once, whoever else could bring it later.
+    const STREAM_URGENT: u32 = 8;
     /// What a source on parole is asked for.
     const PAROLE_GROUPS: u32 = 2;
 
@@ -29,19 +31,25 @@ impl Swarm {
         if self.finished {
             return;
         }
-        let ids: Vec<SourceId> = self.sources.keys().copied().collect();
-        let (edges, peers): (Vec<_>, Vec<_>) = ids
-            .into_iter()
-            .partition(|id| self.sources.get(id).is_some_and(|s| s.edge().is_some()));
-        peers.into_iter().for_each(|id| self.plan_peer(id, now));
-        edges.iter().for_each(|id| self.plan_edge(*id, now));
+        let awake = std::mem::take(&mut self.awake);
+        if !self.is_listening() {
+            awake.iter().for_each(|id| self.plan_peer(*id, now));
+        }
+        awake.iter().for_each(|id| self.plan_edge(*id, now));
         if std::mem::take(&mut self.rescue_due) && self.is_everything_asked(now) {
             self.rescue(now);
         }
     }
 
+    /// Whether the edge is listened to alone, so that a thrifty download knows what it must not
+    /// fall behind.
+    fn is_listening(&self) -> bool {
+        let young = self.twin.as_ref().is_some_and(|twin| twin.rate().is_none());
+        let edge = self.sources.values().any(|source| source.edge().is_some());
+        self.config.goal == Goal::Thrifty && young && edge
+    }
+
     fn plan_peer(&mut self, id: SourceId, now: Timestamp) {
-        let streaming = self.config.goal == Goal::InOrder;
         loop {
             let Some(source) = self.sources.get(&id) else {
                 return;
@@ -49,7 +57,7 @@ impl Swarm {
             let Some(peer) = source.peer() else {
                 return;
             };
-            if peer.choking || source.conduct.is_resting(now) || (source.starved && !streaming) {
+            if peer.choking || source.conduct.is_resting(now) {
                 return;
             }
             let parole = source.conduct.is_on_parole();
@@ -86,6 +94,13 @@ impl Swarm {
     }
 
     fn plan_edge(&mut self, id: SourceId, now: Timestamp) {
+        self.fill_lanes(id, now);
+        if let Some(source) = self.sources.get_mut(&id) {
+            source.note_lanes(now);
+        }
+    }
+
+    fn fill_lanes(&mut self, id: SourceId, now: Timestamp) {
         loop {
             let Some(source) = self.sources.get(&id) else {
                 return;
@@ -106,11 +121,11 @@ impl Swarm {
     }
 
     fn pick_for_edge(&mut self, groups_max: u32, now: Timestamp) -> Option<GroupRange> {
-        let fill = self.allowance.fill_bytes;
+        let fill = self.valve.fill_groups();
         if self.config.goal == Goal::InOrder {
-            return self.pick(&Holdings::All, groups_max, false, now);
+            return self.pick_for_stream(groups_max, now);
         }
-        if self.allowance.inject || fill > 0 {
+        if self.valve.injects() || fill > 0 {
             let lonely = self.peers().next().is_none();
             let jump = (!lonely).then_some(&mut self.rng);
             let all = self.layout.all_groups();
@@ -122,11 +137,22 @@ impl Swarm {
                 return orphans;
             }
         }
-        if fill < GROUP_BYTES {
+        if fill == 0 {
             return None;
         }
-        let fill_groups = u32::try_from(fill / GROUP_BYTES).unwrap_or(u32::MAX);
-        self.pick(&Holdings::All, groups_max.min(fill_groups), false, now)
+        self.pick(&Holdings::All, groups_max.min(fill), false, now)
+    }
+
+    /// What is due at once, in order; then what no peer has, each client from another place; then
+    /// the rest of the window.
+    fn pick_for_stream(&mut self, groups_max: u32, now: Timestamp) -> Option<GroupRange> {
+        let window = self.stream_window(now);
+        let urgent = window.start() + window.len() / Self::STREAM_URGENT;
+        let urgent = GroupRange::new(window.start(), urgent);
+        let open = self.claims.open();
+        stream_run(&self.claims, &Holdings::All, urgent, groups_max)
+            .or_else(|| scattered_run(open, &self.orphans, window, groups_max, &mut self.rng))
+            .or_else(|| stream_run(&self.claims, &Holdings::All, window, groups_max))
     }
 
     fn edge_portion(&self, source: &Source, now: Timestamp) -> Portion {
@@ -169,15 +195,14 @@ impl Swarm {
         asked.requests += 1;
         asked.in_flight += bytes;
         asked.note_activity(now);
-        if asked.edge().is_some() && self.allowance.fill_bytes < u64::MAX {
-            self.allowance.fill_bytes = self.allowance.fill_bytes.saturating_sub(bytes);
+        if asked.edge().is_some() {
+            self.valve.spend(bytes);
         }
     }
 
     fn note_limited(&mut self, id: SourceId, limited: bool) {
         if let Some(source) = self.sources.get_mut(&id) {
             source.limited = limited;
-            source.starved = !limited;
         }
     }
 
@@ -232,7 +257,7 @@ impl Swarm {
         }
         match &source.kind {
             Kind::Edge(edge) => {
-                source.requests < usize::from(edge.lanes) && self.allowance.fill_bytes > 0
+                source.requests < usize::from(edge.lanes) && self.valve.fill_groups() > 0
             }
             Kind::Peer(peer) => {
                 !peer.choking && has_room(source, peer, peer.window.request_groups())

@@ -22,8 +22,6 @@ pub(crate) struct Source {
     pub(crate) requests: usize,
     /// Bytes that came, waste included.
     pub(crate) delivered: u64,
-    /// Nothing open was left that it has; not looked at again until that may have changed.
-    pub(crate) starved: bool,
     /// Its window is what keeps us from asking for more.
     pub(crate) limited: bool,
 }
@@ -65,7 +63,6 @@ impl Source {
             in_flight: 0,
             requests: 0,
             delivered: 0,
-            starved: false,
             limited: false,
         }
     }
@@ -104,9 +101,14 @@ impl Source {
         self.delivered > 0 && !self.conduct.is_on_parole()
     }
 
-    /// Keeps the meter's clock and the record of driven lanes in step with the requests.
+    /// Keeps the meter's clock in step with the requests.
     pub(crate) fn note_activity(&mut self, now: Timestamp) {
         self.meter.set_busy(self.in_flight > 0, now);
+    }
+
+    /// Keeps the record of driven lanes. To be called when the plan is made: between the end of a
+    /// request and the next one a lane is not idle.
+    pub(crate) fn note_lanes(&mut self, now: Timestamp) {
         if let Kind::Edge(edge) = &mut self.kind {
             if self.requests < usize::from(edge.lanes) {
                 edge.driven_since = None;

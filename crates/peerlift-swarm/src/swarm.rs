@@ -12,7 +12,7 @@ use rand_pcg::Pcg32;
 
 use crate::announce::Announcer;
 use crate::claims::Claims;
-use crate::edge::Allowance;
+use crate::edge::Valve;
 use crate::endgame::Budget;
 use crate::meter::Meter;
 use crate::picker::EdgeCursor;
@@ -39,11 +39,13 @@ pub struct Swarm {
     /// The peers whose word counts.
     pub(crate) trusted: BTreeSet<SourceId>,
     pub(crate) sources: BTreeMap<SourceId, Source>,
+    /// Sources that may have something to do since the last plan.
+    pub(crate) awake: BTreeSet<SourceId>,
     pub(crate) requests: Requests,
     pub(crate) cursor: EdgeCursor,
     pub(crate) twin: Option<Twin>,
-    /// What may be asked of the edge until the next tick.
-    pub(crate) allowance: Allowance,
+    /// What may be asked of the edge.
+    pub(crate) valve: Valve,
     pub(crate) budget: Budget,
     /// Something happened that may leave a source with nothing to do but help others.
     pub(crate) rescue_due: bool,
@@ -63,6 +65,8 @@ pub(crate) struct Books {
     pub(crate) resumed: u64,
     pub(crate) done: u64,
     pub(crate) from_edge: u64,
+    /// With what was here already.
+    pub(crate) edge_bytes: u64,
     pub(crate) from_peers: u64,
     pub(crate) wasted: u64,
     pub(crate) uploaded: u64,
@@ -71,7 +75,7 @@ pub(crate) struct Books {
 }
 
 impl Swarm {
-    /// How often stalls, the edge's allowance and turns are looked at while there is something to
+    /// How often stalls, the use of the edge and turns are looked at while there is something to
     /// do: a quarter of the shortest time that any of them is about.
     pub const TICK: Duration = Duration::from_millis(250);
     /// The time between two [`Output::WantPeers`]: longer than the control plane takes to answer
@@ -95,10 +99,11 @@ impl Swarm {
             trusted: BTreeSet::new(),
             claims,
             sources: BTreeMap::new(),
+            awake: BTreeSet::new(),
             requests: Requests::default(),
             cursor: EdgeCursor::new(spread, layout.group_count()),
             twin: None,
-            allowance: Allowance::FULL,
+            valve: Valve::new(now),
             budget: Budget::new(layout.group_count()),
             rescue_due: false,
             announcer: Announcer::new(config.limits.announce_interval),
@@ -158,10 +163,11 @@ impl Swarm {
             self.drop_stalled(now);
             self.review_trust();
             self.observe_twin(now);
-            self.review_allowance(now);
+            self.review_edge(now);
             self.rotate_places(now);
             self.ask_for_peers(now);
             self.rescue_due = true;
+            self.wake_all();
         }
         self.act(now);
     }
@@ -228,7 +234,7 @@ impl Swarm {
 
     fn on_goal(&mut self, goal: Goal, now: Timestamp) {
         self.config.goal = goal;
-        self.review_allowance(now);
+        self.review_edge(now);
         self.wake_all();
     }
 
@@ -273,9 +279,7 @@ impl Swarm {
 
     /// Lets every source be looked at again.
     pub(crate) fn wake_all(&mut self) {
-        self.sources
-            .values_mut()
-            .for_each(|source| source.starved = false);
+        self.awake.extend(self.sources.keys());
     }
 
     /// The bytes of some runs.
@@ -284,9 +288,9 @@ impl Swarm {
     }
 
     fn edge_use(&self) -> EdgeUse {
-        if self.allowance.fill_bytes > 0 {
+        if self.valve.fills() {
             EdgeUse::Full
-        } else if self.allowance.inject && !self.orphans.is_empty() {
+        } else if self.valve.injects() && !self.orphans.is_empty() {
             EdgeUse::Inject
         } else {
             EdgeUse::Rest

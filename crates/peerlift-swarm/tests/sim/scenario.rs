@@ -34,6 +34,8 @@ pub(crate) struct Client {
     /// Leaves politely so long after it has finished.
     pub(crate) stays: Option<f64>,
     pub(crate) shares: bool,
+    /// Has everything from the start.
+    pub(crate) seed: bool,
     pub(crate) nature: Nature,
 }
 
@@ -127,6 +129,16 @@ impl Scenario {
         self
     }
 
+    /// So many seeds, there from the start.
+    pub(crate) fn with_seeds(mut self, seeds: usize) -> Self {
+        let seed = Client {
+            seed: true,
+            ..Client::honest(0.0)
+        };
+        self.clients.extend(std::iter::repeat_n(seed, seeds));
+        self
+    }
+
     /// One client, nobody else.
     pub(crate) fn single(goal: Goal, seed: u64) -> Self {
         let mut scenario = Self {
@@ -157,6 +169,7 @@ impl Client {
             killed: None,
             stays: None,
             shares: true,
+            seed: false,
             nature: Nature::Honest,
         }
     }

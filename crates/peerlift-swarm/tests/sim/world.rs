@@ -244,8 +244,14 @@ impl World {
         node.arrived = self.now;
         let now = self.now;
         if node.nature == Nature::Honest {
-            node.swarm = Some(Swarm::new(config, self.layout, GroupSet::new(), seed, now));
+            let have = match client.seed {
+                true => self.layout.all_groups().into(),
+                false => GroupSet::new(),
+            };
+            node.swarm = Some(Swarm::new(config, self.layout, have, seed, now));
+            self.with_swarm(id, |_| ());
             if self.edge_alive {
+                let node = &mut self.nodes[id];
                 node.told.insert(EDGE, self.layout.all_groups().into());
                 let lanes = self.scenario.lanes;
                 self.tell(
@@ -749,7 +755,7 @@ impl World {
             self.outcome.own_s.push(own);
             let status = node.swarm.as_ref().map(|swarm| swarm.status(self.now));
             if let Some(status) = &status {
-                self.outcome.delivered_bytes += status.done;
+                self.outcome.delivered_bytes += status.done - status.resumed;
                 self.outcome.wasted_bytes += status.wasted;
             }
             self.outcome.status.push(status);
