@@ -174,6 +174,38 @@ pub(crate) enum Displaced {
     Discarded,
 }
 
+/// Removes the files of a download that could not be begun after all.
+pub(crate) struct Beginning<'a> {
+    paths: &'a PartPaths,
+    /// Whether there was nothing before: else there is something to lose.
+    fresh: bool,
+}
+
+impl<'a> Beginning<'a> {
+    pub(crate) fn new(paths: &'a PartPaths, data: &File) -> Self {
+        Self {
+            paths,
+            fresh: data.metadata().is_ok_and(|metadata| metadata.len() == 0),
+        }
+    }
+
+    /// It is begun: its files stay.
+    pub(crate) fn succeed(mut self) {
+        self.fresh = false;
+    }
+}
+
+impl Drop for Beginning<'_> {
+    fn drop(&mut self) {
+        if self.fresh {
+            for path in [&self.paths.state, &self.paths.outboard, &self.paths.data] {
+                // The error that is being reported matters more.
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+}
+
 fn open_or_create(path: &Path) -> io::Result<File> {
     File::options()
         .read(true)

@@ -16,7 +16,7 @@ use peerlift_model::ByteRange;
 use crate::boot::BootId;
 use crate::byte_set::ByteSet;
 use crate::error::{Found, StoreError};
-use crate::part::{Displaced, PartPaths, PartialOptions, check_room, inode_of};
+use crate::part::{Beginning, Displaced, PartPaths, PartialOptions, check_room, inode_of};
 use crate::partial::CHECKPOINT_BYTES;
 use crate::state::{Header, Journal, JournalWriter, Record, Subject};
 
@@ -72,28 +72,30 @@ impl PlainPartial {
             validator: validator.unwrap_or_default().to_owned(),
             size: size.unwrap_or(SIZE_UNKNOWN),
         };
-        let (data, resumed) = loop {
+        loop {
             let data = paths.open_locked(options.overwrite)?;
-            match survey(&paths, &data, &subject, validator.is_some())? {
-                Survey::Ours(resumed) => break (data, resumed),
+            let beginning = Beginning::new(&paths, &data);
+            let resumed = match survey(&paths, &data, &subject, validator.is_some())? {
+                Survey::Ours(resumed) => resumed,
                 Survey::Foreign(owner) => match paths.displace(options.foreign, owner)? {
-                    Displaced::MovedAside => {}
-                    Displaced::Discarded => break (data, Resumed::default()),
+                    Displaced::MovedAside => continue,
+                    Displaced::Discarded => Resumed::default(),
                 },
-            }
-        };
-        let journal = prepare(&paths, &data, subject, &resumed, size)?;
-        Ok(Self {
-            paths,
-            size,
-            overwrite: options.overwrite,
-            data,
-            parts: Mutex::new(Parts {
-                have: resumed.have,
-                ..Parts::default()
-            }),
-            journal: Mutex::new(journal),
-        })
+            };
+            let journal = prepare(&paths, &data, subject, &resumed, size)?;
+            beginning.succeed();
+            return Ok(Self {
+                paths,
+                size,
+                overwrite: options.overwrite,
+                data,
+                parts: Mutex::new(Parts {
+                    have: resumed.have,
+                    ..Parts::default()
+                }),
+                journal: Mutex::new(journal),
+            });
+        }
     }
 
     /// The final name.
@@ -322,6 +324,7 @@ fn prepare(
     if resumed.have.is_empty() {
         data.set_len(0).map_err(data_error)?;
     }
+    check_room(&paths.data, data, size.unwrap_or(0))?;
     let header = Header {
         subject,
         boot: BootId::current(),
@@ -340,7 +343,6 @@ fn prepare(
     let journal = JournalWriter::begin(&paths.state, &header, listed)
         .map_err(|error| StoreError::sort(&paths.state, error))?;
     if let Some(size) = size {
-        check_room(&paths.data, data, size)?;
         data.set_len(size).map_err(data_error)?;
     }
     Ok(journal)

@@ -8,7 +8,7 @@ use peerlift_model::{GroupRange, GroupSet, Layout, ObjectId};
 
 use crate::boot::BootId;
 use crate::error::{Found, StoreError};
-use crate::part::{Displaced, PartPaths, PartialOptions, check_room, inode_of};
+use crate::part::{Beginning, Displaced, PartPaths, PartialOptions, check_room, inode_of};
 use crate::partial::runs_of;
 use crate::state::{Header, Journal, JournalWriter, Record, Subject};
 
@@ -28,8 +28,9 @@ pub(crate) fn open(
     options: PartialOptions,
 ) -> Result<Opened, StoreError> {
     let paths = PartPaths::new(target);
-    let (data, outboard, have) = loop {
+    loop {
         let data = paths.open_locked(options.overwrite)?;
+        let beginning = Beginning::new(&paths, &data);
         let outboard = paths.open_outboard()?;
         let found = Parts {
             paths: &paths,
@@ -38,52 +39,23 @@ pub(crate) fn open(
             root,
             layout,
         };
-        match found.survey()? {
-            Survey::Ours(have) => break (data, outboard, have),
+        let have = match found.survey()? {
+            Survey::Ours(have) => have,
             Survey::Foreign(owner) => match paths.displace(options.foreign, owner)? {
-                Displaced::MovedAside => {}
-                Displaced::Discarded => break (data, outboard, GroupSet::new()),
+                Displaced::MovedAside => continue,
+                Displaced::Discarded => GroupSet::new(),
             },
-        }
-    };
-    if have.is_empty() {
-        data.set_len(0)
-            .map_err(|error| StoreError::sort(&paths.data, error))?;
+        };
+        let journal = found.prepare(&have)?;
+        beginning.succeed();
+        return Ok(Opened {
+            paths: paths.clone(),
+            data,
+            outboard,
+            have,
+            journal,
+        });
     }
-    let journal = begin_journal(&paths, &data, root, layout, &have)?;
-    check_room(&paths.data, &data, layout.size())?;
-    data.set_len(layout.size())
-        .map_err(|error| StoreError::sort(&paths.data, error))?;
-    outboard
-        .set_len(Tree::new(layout).outboard_len())
-        .map_err(|error| StoreError::sort(&paths.outboard, error))?;
-    Ok(Opened {
-        paths,
-        data,
-        outboard,
-        have,
-        journal,
-    })
-}
-
-fn begin_journal(
-    paths: &PartPaths,
-    data: &File,
-    root: ObjectId,
-    layout: Layout,
-    have: &GroupSet,
-) -> Result<JournalWriter, StoreError> {
-    let header = Header {
-        subject: Subject::Object {
-            root,
-            size: layout.size(),
-        },
-        boot: BootId::current(),
-        inode: inode_of(data),
-    };
-    let listed = (!have.is_empty()).then(|| Record::Added(runs_of(have)));
-    JournalWriter::begin(&paths.state, &header, listed.as_slice())
-        .map_err(|error| StoreError::sort(&paths.state, error))
 }
 
 /// What lies under the names of a partial object.
@@ -153,6 +125,38 @@ impl Parts<'_> {
         } else {
             Survey::Ours(good)
         })
+    }
+
+    /// Brings all files into the state that `have` describes.
+    fn prepare(&self, have: &GroupSet) -> Result<JournalWriter, StoreError> {
+        let Self {
+            paths,
+            data,
+            outboard,
+            root,
+            layout,
+        } = *self;
+        let data_error = |error| StoreError::sort(&paths.data, error);
+        if have.is_empty() {
+            data.set_len(0).map_err(data_error)?;
+        }
+        check_room(&paths.data, data, layout.size())?;
+        let header = Header {
+            subject: Subject::Object {
+                root,
+                size: layout.size(),
+            },
+            boot: BootId::current(),
+            inode: inode_of(data),
+        };
+        let listed = (!have.is_empty()).then(|| Record::Added(runs_of(have)));
+        let journal = JournalWriter::begin(&paths.state, &header, listed.as_slice())
+            .map_err(|error| StoreError::sort(&paths.state, error))?;
+        data.set_len(layout.size()).map_err(data_error)?;
+        outboard
+            .set_len(Tree::new(layout).outboard_len())
+            .map_err(|error| StoreError::sort(&paths.outboard, error))?;
+        Ok(journal)
     }
 
     fn check(&self, groups: &GroupSet) -> Result<GroupSet, StoreError> {
