@@ -203,3 +203,6 @@ fn fold(records: &[Record], layout: Layout) -> GroupSet {
     }
     groups
 }
+
+#[cfg(test)]
+mod tests;

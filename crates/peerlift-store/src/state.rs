@@ -316,3 +316,79 @@ pub fn fuzz_state(data: &[u8]) {
     let again = Journal::parse(&bytes).expect("what was written can be read");
     assert_eq!(again.header, journal.header);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> Header {
+        Header {
+            subject: Subject::Plain {
+                validator: "\"v1\"".to_owned(),
+                size: 5,
+            },
+            boot: BootId([3; 16]),
+            inode: 77,
+        }
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        assert_eq!(Journal::read(&path).unwrap(), None);
+        let first = Record::Added(vec![(0, 3), (9, u64::MAX)]);
+        let mut writer =
+            JournalWriter::begin(&path, &header(), std::slice::from_ref(&first)).unwrap();
+        let more = [Record::Removed(vec![(1, 2)]), Record::Durable];
+        writer.append(&more).unwrap();
+        let [removed, durable] = more;
+        let expected = Journal {
+            header: header(),
+            records: vec![first, removed, durable],
+        };
+        assert_eq!(Journal::read(&path).unwrap(), Some(expected));
+    }
+
+    #[test]
+    fn long_lists_are_split() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let runs: Runs = (0..10_000).map(|at| (at * 2, at * 2 + 1)).collect();
+        JournalWriter::begin(&path, &header(), &[Record::Added(runs.clone())]).unwrap();
+        let records = Journal::read(&path).unwrap().unwrap().records;
+        assert_eq!(records.len(), 3);
+        let read = records.into_iter().flat_map(|record| match record {
+            Record::Added(runs) => runs,
+            Record::Removed(_) | Record::Durable => panic!("only additions were written"),
+        });
+        assert!(read.eq(runs));
+    }
+
+    #[test]
+    fn a_later_journal_does_not_continue_an_earlier_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let (one, two) = (Record::Added(vec![(0, 1)]), Record::Added(vec![(1, 2)]));
+        JournalWriter::begin(&path, &header(), &[one, two.clone()]).unwrap();
+        let long = fs::read(&path).unwrap();
+        let other = Header {
+            inode: 78,
+            ..header()
+        };
+        JournalWriter::begin(&path, &other, std::slice::from_ref(&two)).unwrap();
+        let mut short = fs::read(&path).unwrap();
+        short.extend_from_slice(&long[short.len()..]);
+        assert_eq!(Journal::parse(&short).unwrap().records, [two]);
+    }
+
+    #[test]
+    fn runs_that_are_none_end_the_journal() {
+        for run in [(5, 5), (6, 5)] {
+            let (mut bytes, mut chain) = (MAGIC.to_vec(), [0; 8]);
+            put_frame(&mut bytes, &mut chain, TAG_PLAIN, &header().body());
+            put_frame(&mut bytes, &mut chain, TAG_ADDED, &runs_body(&[run]));
+            assert_eq!(Journal::parse(&bytes).unwrap().records, []);
+        }
+    }
+}
