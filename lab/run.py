@@ -29,7 +29,7 @@ from world.program import WentWrong                             # noqa: E402
 from world.waiting import TookTooLong                           # noqa: E402
 
 EXPECTED_FAILURES = (NotAsExpected, CommandFailed, WentWrong, TookTooLong)
-LOG_LINES = 15
+LOG_LINES = 4
 
 
 def main():

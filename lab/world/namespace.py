@@ -47,9 +47,9 @@ class Namespace:
         """Loads an nftables file."""
         return run(*self.enter("nft", "-f", "-"), stdin=rules)
 
-    def inside(self, *argv, within=20):
+    def inside(self, *argv, **options):
         """Runs a short command inside."""
-        return run(*self.enter(*argv), within=within)
+        return run(*self.enter(*argv), **options)
 
     def enter(self, *argv):
         """The command line that runs a command inside; its process id is the command's own."""

@@ -35,7 +35,7 @@ class Line:
 class Program:
     """Starts at construction. Standard output is read line by line and kept, both streams are
     also written to `FOLDER/NAME.out` and `NAME.err`. One thread reads, one waits for the end, one
-    watches the memory."""
+    watches the memory. Its children end with it."""
 
     def __init__(self, argv, *, folder, name, namespace=None, env=None):
         folder = Path(folder)
@@ -55,7 +55,7 @@ class Program:
         with open(folder / f"{name}.err", "ab") as errors:
             self._popen = subprocess.Popen(
                 words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
-                cwd=folder, env={**os.environ, **(env or {})})
+                cwd=folder, env={**os.environ, **(env or {})}, start_new_session=True)
         self.pid = self._popen.pid
         self._threads = [threading.Thread(target=work, daemon=True)
                          for work in (self._read, self._watch, self._measure)]
@@ -149,6 +149,8 @@ class Program:
         os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         ended_at = time.monotonic()
         self._ended.set()
+        # It is not reaped yet, so that the group is still its own.
+        os.killpg(self.pid, signal.SIGKILL)
         self._threads[0].join()
         with self._changed:
             _, status, self.usage = os.wait4(self.pid, 0)
