@@ -82,6 +82,11 @@ impl Catalogue {
             .cloned()
     }
 
+    /// The files that are published.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        self.lock().keys().cloned().collect()
+    }
+
     /// How many files are published.
     pub(crate) fn len(&self) -> usize {
         self.lock().len()

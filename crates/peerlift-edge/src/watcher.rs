@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
@@ -31,6 +32,8 @@ pub(crate) struct Watcher {
     catalogue: Arc<Catalogue>,
     metrics: Metrics,
     changes: mpsc::Receiver<PathBuf>,
+    /// Set when changes were lost.
+    missed: Arc<AtomicBool>,
     /// Files that changed, in the state last seen, and when they are looked at again.
     restless: BTreeMap<PathBuf, (Option<FileState>, Instant)>,
     /// Ends with the task.
@@ -50,17 +53,26 @@ impl Watcher {
             path: root.clone(),
             source,
         };
-        let whole = root.clone();
+        let missed = Arc::new(AtomicBool::new(false));
+        let (lost, whole) = (Arc::clone(&missed), root.clone());
         let mut watch = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // On an error or a flood nothing is known but that something changed.
             let paths = match event {
+                Ok(event) if event.need_rescan() => {
+                    lost.store(true, Ordering::Release);
+                    vec![whole.clone()]
+                }
                 Ok(event) if event.kind.is_access() => return,
                 Ok(event) => event.paths,
-                Err(_) => vec![whole.clone()],
+                Err(error) => {
+                    tracing::warn!(%error, "changes to the folder were lost");
+                    lost.store(true, Ordering::Release);
+                    vec![whole.clone()]
+                }
             };
             for path in paths {
                 if sender.try_send(path).is_err() {
-                    tracing::warn!("changes come faster than they can be looked at");
+                    // The channel is full, so the mark is seen with what is in it.
+                    lost.store(true, Ordering::Release);
                 }
             }
         })
@@ -79,6 +91,7 @@ impl Watcher {
             catalogue,
             metrics,
             changes,
+            missed,
             restless,
             _watch: watch,
         })
@@ -94,7 +107,12 @@ impl Watcher {
             let due = self.restless.values().map(|(_, due)| *due).min();
             tokio::select! {
                 change = self.changes.recv() => match change {
-                    Some(path) => self.changed(path).await,
+                    Some(path) => {
+                        self.changed(path).await;
+                        if self.missed.swap(false, Ordering::Acquire) {
+                            self.all_changed().await;
+                        }
+                    }
                     None => return,
                 },
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
@@ -102,6 +120,15 @@ impl Watcher {
                 }
             }
         }
+    }
+
+    /// Looks at everything that is there, and everything that was.
+    async fn all_changed(&mut self) {
+        let due = Instant::now() + QUIET;
+        for name in self.catalogue.paths() {
+            self.restless.insert(self.root.join(name), (None, due));
+        }
+        self.changed(self.root.clone()).await;
     }
 
     async fn changed(&mut self, path: PathBuf) {
