@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use peerlift_content::{PublishError, Published};
@@ -25,9 +26,12 @@ pub struct EdgeConfig {
     pub tls: Option<TlsFiles>,
     /// Where a line a request goes. Default: nowhere.
     pub access_log: AccessLog,
-    /// Connections at once; more wait in the kernel's queue. Default 4096: a quarter of the usual
-    /// limit on open files, as every connection may hold a file too.
+    /// Connections at once; more wait. Default 4096: a quarter of the usual limit on open files,
+    /// as every connection may hold a file too.
     pub connections_max: usize,
+    /// How long a client may take to send the head of a request, and may be idle before the next
+    /// one on HTTP/1.1: no slow-loris. Default 15 s, ten round trips on the worst of networks.
+    pub head_timeout: Duration,
     /// Publishes files that appear or change; `None`, the default, serves only what is published
     /// already.
     pub publish: Option<PublishFn>,
@@ -54,6 +58,7 @@ impl EdgeConfig {
             tls: None,
             access_log: AccessLog::Off,
             connections_max: 4096,
+            head_timeout: Duration::from_secs(15),
             publish: None,
             routes: Router::new(),
         }

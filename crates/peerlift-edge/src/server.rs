@@ -9,8 +9,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use http_body::{Frame, SizeHint};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -22,7 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
@@ -37,8 +38,11 @@ use crate::path::Root;
 use crate::tls;
 use crate::watcher::Watcher;
 
-/// How long a client may take to send its request's head: no slow-loris.
-const HEAD_MAX: Duration = Duration::from_secs(15);
+/// How often an idle HTTP/2 client is asked whether it is still there.
+const PING_EVERY: Duration = Duration::from_secs(15);
+
+/// How long to wait when no connection can be accepted and none is open that could end.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -55,6 +59,7 @@ pub struct Edge {
     tls: Option<TlsAcceptor>,
     shared: Arc<Shared>,
     connections: Arc<Semaphore>,
+    head_timeout: Duration,
     publish: Option<PublishFn>,
     ready: CancellationToken,
 }
@@ -114,6 +119,7 @@ impl Edge {
             tls,
             shared: Arc::new(shared),
             connections: Arc::new(Semaphore::new(config.connections_max)),
+            head_timeout: config.head_timeout,
             publish: config.publish,
             ready: CancellationToken::new(),
         })
@@ -159,6 +165,7 @@ impl Edge {
                 tls: self.tls.clone(),
                 shared: Arc::clone(&self.shared),
                 connections: Arc::clone(&self.connections),
+                head_timeout: self.head_timeout,
             };
             tasks.spawn(accept.run(stop.clone()));
         }
@@ -173,6 +180,7 @@ struct Accept {
     tls: Option<TlsAcceptor>,
     shared: Arc<Shared>,
     connections: Arc<Semaphore>,
+    head_timeout: Duration,
 }
 
 impl Accept {
@@ -180,11 +188,6 @@ impl Accept {
         let graceful = GracefulShutdown::new();
         let mut open = JoinSet::new();
         loop {
-            let place = tokio::select! {
-                place = Arc::clone(&self.connections).acquire_owned() => place,
-                () = stop.cancelled() => break,
-            };
-            let Ok(place) = place else { break };
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
                 () = stop.cancelled() => break,
@@ -195,17 +198,33 @@ impl Accept {
                 Err(error) => {
                     // Out of descriptors, mostly: one will be free when a connection ends.
                     tracing::warn!(%error, "cannot accept a connection");
-                    open.join_next().await;
+                    tokio::select! {
+                        Some(_) = open.join_next() => {}
+                        () = sleep(ACCEPT_PAUSE) => {}
+                        () = stop.cancelled() => break,
+                    }
                     continue;
                 }
             };
+            // Only now: a socket that nobody connects to must hold no place.
+            let place = tokio::select! {
+                place = Arc::clone(&self.connections).acquire_owned() => place,
+                () = stop.cancelled() => break,
+            };
+            let Ok(place) = place else { break };
             // Small answers must not wait for the acknowledgement of the one before.
             let _ = stream.set_nodelay(true);
             let (tls, shared) = (self.tls.clone(), Arc::clone(&self.shared));
             let watcher = graceful.watcher();
+            let head_timeout = self.head_timeout;
             open.spawn(async move {
                 shared.metrics.connections.inc();
-                connection(stream, from, tls, Arc::clone(&shared), watcher).await;
+                let speaker = Speaker {
+                    from,
+                    shared: Arc::clone(&shared),
+                    head_timeout,
+                };
+                speaker.connection(stream, tls, watcher).await;
                 shared.metrics.connections.dec();
                 drop(place);
             });
@@ -218,49 +237,73 @@ impl Accept {
     }
 }
 
-async fn connection(
-    stream: TcpStream,
+/// One connection and its limits.
+struct Speaker {
     from: SocketAddr,
-    tls: Option<TlsAcceptor>,
     shared: Arc<Shared>,
-    watcher: hyper_util::server::graceful::Watcher,
-) {
-    match tls {
-        None => speak(stream, from, shared, watcher).await,
-        Some(tls) => match timeout(HANDSHAKE_MAX, tls.accept(stream)).await {
-            Ok(Ok(stream)) => speak(stream, from, shared, watcher).await,
-            Ok(Err(error)) => tracing::debug!(%from, %error, "TLS failed"),
-            Err(_) => tracing::debug!(%from, "TLS took too long"),
-        },
-    }
+    head_timeout: Duration,
 }
 
-async fn speak<S>(
-    stream: S,
-    from: SocketAddr,
-    shared: Arc<Shared>,
-    watcher: hyper_util::server::graceful::Watcher,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let service = service_fn(move |request: Request<Incoming>| {
-        let shared = Arc::clone(&shared);
-        async move { Ok::<_, std::convert::Infallible>(shared.respond(request, from).await) }
-    });
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_MAX)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
-        .max_concurrent_streams(STREAMS_MAX)
-        .keep_alive_interval(HEAD_MAX);
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-    if let Err(error) = watcher.watch(connection.into_owned()).await {
-        tracing::debug!(%from, %error, "connection ended early");
+impl Speaker {
+    async fn connection(
+        self,
+        stream: TcpStream,
+        tls: Option<TlsAcceptor>,
+        watcher: hyper_util::server::graceful::Watcher,
+    ) {
+        let from = self.from;
+        match tls {
+            None => self.speak(stream, watcher).await,
+            Some(tls) => match timeout(HANDSHAKE_MAX, tls.accept(stream)).await {
+                Ok(Ok(stream)) => self.speak(stream, watcher).await,
+                Ok(Err(error)) => tracing::debug!(%from, %error, "TLS failed"),
+                Err(_) => tracing::debug!(%from, "TLS took too long"),
+            },
+        }
+    }
+
+    async fn speak<S>(self, stream: S, watcher: hyper_util::server::graceful::Watcher)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self {
+            from,
+            shared,
+            head_timeout,
+        } = self;
+        let begun = CancellationToken::new();
+        let service = {
+            let begun = begun.clone();
+            service_fn(move |request: Request<Incoming>| {
+                begun.cancel();
+                let shared = Arc::clone(&shared);
+                async move { Ok::<_, std::convert::Infallible>(shared.respond(request, from).await) }
+            })
+        };
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(head_timeout)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .http2()
+            .timer(TokioTimer::new())
+            .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+            .max_concurrent_streams(STREAMS_MAX)
+            .keep_alive_interval(PING_EVERY);
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        // hyper's own limit starts once it knows the version of HTTP, and never for HTTP/2.
+        let silent = async {
+            if timeout(head_timeout, begun.cancelled()).await.is_ok() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            ended = watcher.watch(connection.into_owned()) => if let Err(error) = ended {
+                tracing::debug!(%from, %error, "connection ended early");
+            },
+            () = silent => tracing::debug!(%from, "no request came in time"),
+        }
     }
 }
 
@@ -283,11 +326,17 @@ impl Shared {
             status: StatusCode::OK,
             bytes: 0,
         });
+        let head = *request.method() == Method::HEAD;
         let response = match request.uri().path() {
             "/healthz" => text(StatusCode::OK, "ok\n"),
             "/metrics" => self.metrics_page(),
             path if path.starts_with("/.peerlift/") => self.route(request, from).await,
             _ => self.handler.answer(&request),
+        };
+        let response = if head {
+            without_body(response)
+        } else {
+            response
         };
         self.metrics.requests.inc();
         if response.status().is_client_error() || response.status().is_server_error() {
@@ -323,6 +372,18 @@ impl Shared {
         let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         respond(StatusCode::OK, media_type, page.into())
     }
+}
+
+/// What `HEAD` gets of the answer to `GET`. On HTTP/2 hyper would send the body.
+fn without_body(response: Response<Body>) -> Response<Body> {
+    let (mut parts, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact()
+        && length > 0
+    {
+        let length = HeaderValue::from(length);
+        parts.headers.entry(CONTENT_LENGTH).or_insert(length);
+    }
+    Response::from_parts(parts, Body::empty())
 }
 
 /// A body that counts what the connection takes of it, and writes the log line when it is dropped.
