@@ -49,19 +49,14 @@ pub(crate) struct Handler {
 impl Handler {
     /// Answers a request for a file or a folder.
     pub(crate) fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
-        let head = *request.method() == Method::HEAD;
-        let mut response = match *request.method() {
+        match *request.method() {
             Method::GET | Method::HEAD => self.get(request),
             Method::OPTIONS => with_allow(empty(StatusCode::NO_CONTENT)),
             _ => with_allow(text(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "only GET and HEAD here\n",
             )),
-        };
-        if head {
-            *response.body_mut() = Body::empty();
         }
-        response
     }
 
     fn get<B>(&self, request: &Request<B>) -> Response<Body> {
@@ -73,9 +68,9 @@ impl Handler {
             Ok((file, metadata))
         });
         match opened {
-            Ok((_, metadata)) if metadata.is_dir() => self.folder(request, &path),
+            Ok((folder, metadata)) if metadata.is_dir() => answer_folder(request, &path, &folder),
             Ok((file, metadata)) if metadata.is_file() && !ends_in_slash(request) => {
-                self.file(request.headers(), &path, file, &metadata)
+                self.file(request, &path, file, &metadata)
             }
             Ok(_) => not_found(),
             Err(error) if error.raw_os_error() == Some(TOO_MANY_FILES) => {
@@ -86,13 +81,14 @@ impl Handler {
         }
     }
 
-    fn file(
+    fn file<B>(
         &self,
-        headers: &HeaderMap,
+        request: &Request<B>,
         path: &Path,
         file: File,
         metadata: &std::fs::Metadata,
     ) -> Response<Body> {
+        let headers = request.headers();
         let entry = self.catalogue.look_up(path, FileState::of(metadata));
         let version = Version {
             etag: entry.as_ref().map(|entry| entry.etag.clone()),
@@ -110,6 +106,8 @@ impl Handler {
             return file.describe(Response::builder().status(status), Body::empty());
         }
         let range = headers.get(RANGE).and_then(|value| value.to_str().ok());
+        // RFC 9110 §14.2: for GET only.
+        let range = range.filter(|_| *request.method() == Method::GET);
         let range = range.filter(|_| conditions::range_counts(headers, &file.version));
         match range::wanted(range, file.size) {
             Wanted::Whole => file.whole(&self.pool),
@@ -120,33 +118,33 @@ impl Handler {
             },
         }
     }
+}
 
-    fn folder<B>(&self, request: &Request<B>, path: &Path) -> Response<Body> {
-        if !ends_in_slash(request) {
-            let location = format!("/{}/", encode_path(path));
-            let mut response = empty(StatusCode::MOVED_PERMANENTLY);
-            insert(response.headers_mut(), LOCATION, &location);
-            return response;
+fn answer_folder<B>(request: &Request<B>, path: &Path, folder: &File) -> Response<Body> {
+    if !ends_in_slash(request) {
+        let location = format!("/{}/", encode_path(path));
+        let mut response = empty(StatusCode::MOVED_PERMANENTLY);
+        insert(response.headers_mut(), LOCATION, &location);
+        return response;
+    }
+    let accept = request
+        .headers()
+        .get(ACCEPT)
+        .and_then(|value| value.to_str().ok());
+    let json = accept.is_some_and(|accept| accept.starts_with("application/json"));
+    match listing::list(folder) {
+        Ok(entries) if json => respond(
+            StatusCode::OK,
+            "application/json",
+            listing::json(&entries).into(),
+        ),
+        Ok(entries) => {
+            let page = listing::html(&path.to_string_lossy(), &entries);
+            respond(StatusCode::OK, "text/html; charset=utf-8", page.into())
         }
-        let accept = request
-            .headers()
-            .get(ACCEPT)
-            .and_then(|value| value.to_str().ok());
-        let json = accept.is_some_and(|accept| accept.starts_with("application/json"));
-        match listing::list(&self.root.path().join(path)) {
-            Ok(entries) if json => respond(
-                StatusCode::OK,
-                "application/json",
-                listing::json(&entries).into(),
-            ),
-            Ok(entries) => {
-                let page = listing::html(&path.to_string_lossy(), &entries);
-                respond(StatusCode::OK, "text/html; charset=utf-8", page.into())
-            }
-            Err(error) => {
-                tracing::warn!(%error, folder = %path.display(), "cannot list");
-                not_found()
-            }
+        Err(error) => {
+            tracing::warn!(%error, folder = %path.display(), "cannot list");
+            not_found()
         }
     }
 }

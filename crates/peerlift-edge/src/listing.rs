@@ -1,10 +1,12 @@
 //! What lies in a folder, for people and for programs.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io;
-use std::path::Path;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use rustix::fs::{AtFlags, Dir, FileType, statat};
+use rustix::io::Errno;
 
 use crate::path::is_servable;
 
@@ -19,26 +21,35 @@ pub(crate) struct Entry {
     size: Option<u64>,
 }
 
-/// What may be seen in a folder, by name. Symbolic links are left out: they are not served.
-pub(crate) fn list(folder: &Path) -> io::Result<Vec<Entry>> {
+/// What may be seen in an open folder, by name. Symbolic links are left out: they are not served.
+///
+/// The folder is read by its descriptor: its path may lead elsewhere by now.
+pub(crate) fn list(folder: &File) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
-    for entry in std::fs::read_dir(folder)?.take(ENTRIES_MAX) {
+    for entry in Dir::read_from(folder)?.take(ENTRIES_MAX) {
         let entry = entry?;
-        let metadata = entry.metadata()?;
-        let Ok(name) = entry.file_name().into_string() else {
+        let Ok(name) = entry.file_name().to_str() else {
             continue;
         };
-        if !is_servable(&name) {
+        if !is_servable(name) {
             continue;
         }
-        if metadata.is_dir() {
-            entries.push(Entry { name, size: None });
-        } else if metadata.is_file() {
-            entries.push(Entry {
-                name,
-                size: Some(metadata.len()),
-            });
-        }
+        let stat = match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            // Gone since, which is no reason not to list the others.
+            Err(Errno::NOENT) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        let size = if kind.is_dir() {
+            None
+        } else if kind.is_file() {
+            Some(u64::try_from(stat.st_size).unwrap_or(0))
+        } else {
+            continue;
+        };
+        let name = name.to_owned();
+        entries.push(Entry { name, size });
     }
     entries.sort();
     Ok(entries)
@@ -136,7 +147,7 @@ mod tests {
         }
         std::fs::create_dir(folder.path().join("a")).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", folder.path().join("link")).unwrap();
-        let names = list(folder.path()).unwrap();
+        let names = list(&File::open(folder.path()).unwrap()).unwrap();
         let folder_a = Entry {
             name: "a".to_owned(),
             size: None,

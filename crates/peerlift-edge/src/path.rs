@@ -17,7 +17,7 @@ use rustix::io::Errno;
 const PATH_BYTES_MAX: usize = 4096;
 
 /// Endings of files that are ours and unfinished: never served.
-const UNFINISHED: [&str; 4] = [".part", ".part.obao", ".part.state", ".new"];
+const UNFINISHED: [&str; 3] = [".part", ".part.obao", ".part.state"];
 
 /// The folder that is served.
 #[derive(Debug)]

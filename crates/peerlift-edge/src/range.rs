@@ -20,9 +20,13 @@ pub(crate) enum Wanted {
 /// Reads a `Range` header for a file of `size` bytes. Anything malformed counts as no header at all
 /// (RFC 9110 §14.2).
 pub(crate) fn wanted(header: Option<&str>, size: u64) -> Wanted {
-    let Some(specs) = header.and_then(|header| header.trim().strip_prefix("bytes=")) else {
+    let Some((unit, specs)) = header.and_then(|header| header.trim().split_once('=')) else {
         return Wanted::Whole;
     };
+    // RFC 9110 §14.1: the names of units are case-insensitive.
+    if !unit.eq_ignore_ascii_case("bytes") {
+        return Wanted::Whole;
+    }
     let mut parts = Vec::new();
     let mut count = 0;
     for spec in specs
@@ -130,6 +134,7 @@ mod tests {
         assert_eq!(parts("bytes=0-499", 10_000), Some(vec![(0, 500)]));
         assert_eq!(parts("bytes=500-999", 10_000), Some(vec![(500, 1000)]));
         assert_eq!(parts("bytes=-500", 10_000), Some(vec![(9500, 10_000)]));
+        assert_eq!(parts("Bytes=9500-", 10_000), Some(vec![(9500, 10_000)]));
         assert_eq!(parts("bytes=9500-", 10_000), Some(vec![(9500, 10_000)]));
         assert_eq!(
             parts("bytes=0-0,-1", 10_000),
