@@ -21,7 +21,7 @@ use peerlift_wire::control::{
     ClientMessage, ErrorCode, Introductions, Login, Query, ServerMessage, Welcome,
 };
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
@@ -277,6 +277,8 @@ impl Task {
             connection.send(&ClientMessage::Query(query)).await?;
         }
         let mut heard_at = Instant::now();
+        // Not put off by what is heard: the node counts what is said.
+        let mut say_by = Instant::now() + keep_alive;
         loop {
             tokio::select! {
                 message = connection.receive() => {
@@ -287,13 +289,15 @@ impl Task {
                     let message = self.note(command.ok_or(End::Dropped)?);
                     self.queries.clear();
                     connection.send(&message).await?;
+                    say_by = Instant::now() + keep_alive;
                 }
-                () = sleep(keep_alive) => {
+                () = sleep_until(say_by) => {
                     // Three beats without an answer: the node, or the way to it, is gone.
                     if heard_at.elapsed() > keep_alive * 3 {
                         return Err(ControlError::Timeout.into());
                     }
                     connection.send(&ClientMessage::Ping).await?;
+                    say_by = Instant::now() + keep_alive;
                 }
             }
         }
