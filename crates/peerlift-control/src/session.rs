@@ -91,7 +91,12 @@ struct Session {
 
 impl Session {
     async fn live(&mut self, observed: Option<IpAddr>) -> End {
-        let login = match timeout(LOGIN_MAX, self.login()).await {
+        let stop = self.context.stop.clone();
+        let login = tokio::select! {
+            login = timeout(LOGIN_MAX, self.login()) => login,
+            () = stop.cancelled() => return End::Stopped,
+        };
+        let login = match login {
             Ok(Ok(login)) => login,
             Ok(Err(end)) => {
                 self.context.metrics.failed_logins.inc();
