@@ -3,8 +3,7 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
 
-/// The longest frame: the have-map of a 20 GiB object in its worst case of 8,192 runs fits four
-/// times over.
+/// The longest frame: a message of 6,144 runs, gap and length of five bytes each, fits.
 pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 
 /// Bytes of the length before a frame.
