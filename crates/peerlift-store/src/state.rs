@@ -340,6 +340,50 @@ mod tests {
     }
 
     #[test]
+    fn journals_are_as_their_page_says() {
+        let boot = BootId([1; 16]);
+        let object = Header {
+            subject: Subject::Object {
+                root: ObjectId::new([0x33; 32]),
+                size: 100_000,
+            },
+            boot,
+            inode: 77,
+        };
+        let plain = Header {
+            subject: Subject::Plain {
+                validator: "\"v1\"".to_owned(),
+                size: u64::MAX,
+            },
+            boot,
+            inode: 77,
+        };
+        let parts = vec![
+            Record::Added(vec![(0, 3), (5, 6)]),
+            Record::Removed(vec![(1, 2)]),
+        ];
+        let bytes = vec![Record::Added(vec![(0, 10)]), Record::Durable];
+        let page = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../docs/protocol/partial-files.md"
+        );
+        let page = fs::read_to_string(page).unwrap();
+        for (name, header, records) in [
+            ("journal-object", object, parts),
+            ("journal-plain", plain, bytes),
+        ] {
+            let (mut journal, mut chain) = (MAGIC.to_vec(), [0; 8]);
+            put_frame(&mut journal, &mut chain, header.tag(), &header.body());
+            put_records(&mut journal, &mut chain, &records);
+            let hex: String = journal.iter().map(|byte| format!("{byte:02x}")).collect();
+            let (_, vector) = page.split_once(&format!("```hex {name}\n")).unwrap();
+            let vector = vector.split_once("```").unwrap().0.replace('\n', "");
+            assert_eq!(vector, hex, "{name}");
+            assert_eq!(Journal::parse(&journal), Some(Journal { header, records }));
+        }
+    }
+
+    #[test]
     fn what_is_written_can_be_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
