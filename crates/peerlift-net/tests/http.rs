@@ -1,5 +1,10 @@
 //! The HTTP client against servers that do one thing each, right or wrong.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test says by panicking what went wrong"
+)]
+
 use std::sync::Arc;
 
 use peerlift_model::ByteRange;

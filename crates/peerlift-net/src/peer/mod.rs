@@ -1,1 +1,22 @@
-//! Being written.
+//! Links between peers: QUIC connections of `iroh`, with our relays only and no discovery service.
+//!
+//! ```text
+//!   PeerNode ── connect / accept ──► PeerLink ── control ──► FrameSender, FrameReceiver
+//!                                        ├── ask ──► RangeAnswer     (we download)
+//!                                        └── asked ► Reply           (we serve)
+//! ```
+//!
+//! What is said on a link is `peerlift-wire`; whether to say it, and what to make of the answer, is
+//! for the caller. The page of the protocol is `docs/protocol/peer-transport.md`.
+
+mod error;
+mod frames;
+mod link;
+mod node;
+mod request;
+
+pub use error::PeerLinkError;
+pub use frames::{FrameReceiver, FrameSender};
+pub use link::{Path, PeerLink};
+pub use node::{Accepting, PeerNode, PeerNodeConfig, RelayConfig};
+pub use request::{Asked, RangeAnswer, Reply};

@@ -1,0 +1,232 @@
+//! This machine as a peer: its key, its socket, its relays.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt as _};
+use iroh::endpoint::{IdleTimeout, QuicTransportConfig, VarInt, presets};
+use iroh::{
+    Endpoint, EndpointAddr, EndpointId, RelayMap, RelayMode, RelayUrl, SecretKey, TransportAddr,
+    Watcher as _,
+};
+use peerlift_model::PeerId;
+use peerlift_wire::PeerAddress;
+use peerlift_wire::peer::ALPN;
+use tokio::sync::Mutex;
+
+use super::{PeerLink, PeerLinkError};
+
+/// Requests that a peer may have under way with us: as many as a fast link needs of 64 KiB pieces
+/// at 200 ms and 600 Mbit/s.
+const STREAMS_MAX: VarInt = VarInt::from_u32(256);
+
+/// Bytes of one answer that may wait for us to read them.
+const STREAM_WINDOW: VarInt = VarInt::from_u32(1 << 20);
+
+/// Bytes of all answers of a peer that may wait for us: 200 Mbit/s at 150 ms.
+const LINK_WINDOW: VarInt = VarInt::from_u32(4 << 20);
+
+/// Bytes that may wait for a peer's acknowledgement.
+const SEND_WINDOW: u64 = 2 << 20;
+
+/// How long a peer may be silent. Its keep-alives come every few seconds.
+const SILENCE_MAX: Duration = Duration::from_secs(20);
+
+/// How long a connection may take: both sides' NATs and a relay may be on the way.
+const CONNECT_MAX: Duration = Duration::from_secs(15);
+
+/// A relay that may carry the first packets of a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayConfig {
+    /// Where it is.
+    pub url: String,
+    /// The UDP port on which it tells a client its public address, if it does.
+    pub quic_port: Option<u16>,
+}
+
+/// What a [`PeerNode`] is made of.
+#[derive(Clone, Debug)]
+pub struct PeerNodeConfig {
+    /// The Ed25519 seed of its key.
+    pub secret: [u8; 32],
+    /// Relays; without any, only peers whose address is open can be met.
+    pub relays: Vec<RelayConfig>,
+    /// Whether strangers are let in. Without it, their handshakes are refused.
+    pub accept: bool,
+}
+
+/// This machine as a peer.
+pub struct PeerNode {
+    endpoint: Endpoint,
+    addresses: Mutex<Pin<Box<dyn Stream<Item = EndpointAddr> + Send>>>,
+}
+
+impl PeerNode {
+    /// Opens a UDP socket on a free port and connects to the relays in the background.
+    ///
+    /// # Errors
+    ///
+    /// [`PeerLinkError::Local`] when there is no socket to be had or a relay's URL makes no sense.
+    pub async fn bind(config: PeerNodeConfig) -> Result<Self, PeerLinkError> {
+        let relays = relay_map(&config.relays)?;
+        let mut builder = Endpoint::builder(presets::Minimal)
+            .secret_key(SecretKey::from_bytes(&config.secret))
+            .transport_config(transport_config());
+        if !relays.is_empty() {
+            builder = builder.relay_mode(RelayMode::Custom(relays));
+        }
+        if config.accept {
+            builder = builder.alpns(vec![ALPN.to_vec()]);
+        }
+        let endpoint = builder.bind().await.map_err(local)?;
+        let addresses = Mutex::new(endpoint.watch_addr().stream_updates_only().boxed());
+        Ok(Self {
+            endpoint,
+            addresses,
+        })
+    }
+
+    /// Its public key.
+    #[must_use]
+    pub fn id(&self) -> PeerId {
+        PeerId::new(*self.endpoint.id().as_bytes())
+    }
+
+    /// Where it can be reached, as far as it knows by now.
+    #[must_use]
+    pub fn address(&self) -> PeerAddress {
+        let address = self.endpoint.addr();
+        PeerAddress {
+            direct: address.ip_addrs().copied().collect(),
+            relay: address.relay_urls().next().map(ToString::to_string),
+        }
+    }
+
+    /// Waits until [`Self::address`] says something else. Never returns once the node is closed.
+    pub async fn address_changed(&self) {
+        if self.addresses.lock().await.next().await.is_none() {
+            std::future::pending().await
+        }
+    }
+
+    /// The local UDP sockets.
+    #[must_use]
+    pub fn sockets(&self) -> Vec<SocketAddr> {
+        self.endpoint.bound_sockets()
+    }
+
+    /// Notes an address at which others see this machine.
+    pub async fn add_external_address(&self, address: SocketAddr) {
+        self.endpoint.add_external_addr(address).await;
+    }
+
+    /// Connects to a peer.
+    ///
+    /// # Errors
+    ///
+    /// [`PeerLinkError::Unreachable`], or [`PeerLinkError::Timeout`] after fifteen seconds.
+    pub async fn connect(
+        &self,
+        peer: PeerId,
+        address: &PeerAddress,
+    ) -> Result<PeerLink, PeerLinkError> {
+        let connecting = self
+            .endpoint
+            .connect(endpoint_address(peer, address)?, ALPN);
+        let connection = tokio::time::timeout(CONNECT_MAX, connecting)
+            .await
+            .map_err(|_| PeerLinkError::Timeout)?
+            .map_err(|error| PeerLinkError::Unreachable(error.to_string()))?;
+        Ok(PeerLink::new(connection))
+    }
+
+    /// The next stranger whose handshake is complete; `None` once the node is closed.
+    ///
+    /// Handshakes run side by side: one that is slow holds up nobody.
+    pub async fn accept(&self) -> Option<Accepting> {
+        self.endpoint.accept().await.map(Accepting)
+    }
+
+    /// Ends all links and gives the socket back.
+    pub async fn close(&self) {
+        self.endpoint.close().await;
+    }
+}
+
+impl std::fmt::Debug for PeerNode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PeerNode")
+            .field("id", &self.id())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A stranger at the door.
+#[derive(Debug)]
+pub struct Accepting(iroh::endpoint::Incoming);
+
+impl Accepting {
+    /// Completes the handshake.
+    ///
+    /// # Errors
+    ///
+    /// [`PeerLinkError`] when the stranger is silent or speaks no protocol of ours.
+    pub async fn link(self) -> Result<PeerLink, PeerLinkError> {
+        let connecting = async { self.0.accept().map_err(local)?.await.map_err(unreachable) };
+        let connection = tokio::time::timeout(CONNECT_MAX, connecting)
+            .await
+            .map_err(|_| PeerLinkError::Timeout)??;
+        Ok(PeerLink::new(connection))
+    }
+
+    /// Sends the stranger away before any work is done for it.
+    pub fn refuse(self) {
+        self.0.refuse();
+    }
+}
+
+fn transport_config() -> QuicTransportConfig {
+    QuicTransportConfig::builder()
+        .max_concurrent_bidi_streams(STREAMS_MAX)
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .stream_receive_window(STREAM_WINDOW)
+        .receive_window(LINK_WINDOW)
+        .send_window(SEND_WINDOW)
+        .datagram_receive_buffer_size(None)
+        .max_idle_timeout(IdleTimeout::try_from(SILENCE_MAX).ok())
+        .build()
+}
+
+fn relay_map(relays: &[RelayConfig]) -> Result<RelayMap, PeerLinkError> {
+    let map = RelayMap::empty();
+    for relay in relays {
+        let url: RelayUrl = relay.url.parse().map_err(local)?;
+        let mut config = iroh::RelayConfig::new(url.clone(), Some(Default::default()));
+        match (relay.quic_port, &mut config.quic) {
+            (Some(port), Some(quic)) => quic.port = port,
+            (_, quic) => *quic = None,
+        }
+        map.insert(url, Arc::new(config));
+    }
+    Ok(map)
+}
+
+fn endpoint_address(peer: PeerId, address: &PeerAddress) -> Result<EndpointAddr, PeerLinkError> {
+    let id = EndpointId::from_bytes(peer.as_bytes()).map_err(unreachable)?;
+    let direct = address.direct.iter().copied().map(TransportAddr::Ip);
+    let relay = address
+        .relay
+        .iter()
+        .filter_map(|url| Some(TransportAddr::Relay(url.parse().ok()?)));
+    Ok(EndpointAddr::from_parts(id, direct.chain(relay)))
+}
+
+fn local(error: impl std::fmt::Display) -> PeerLinkError {
+    PeerLinkError::Local(error.to_string())
+}
+
+fn unreachable(error: impl std::fmt::Display) -> PeerLinkError {
+    PeerLinkError::Unreachable(error.to_string())
+}
