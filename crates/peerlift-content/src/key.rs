@@ -65,6 +65,12 @@ impl PublisherKey {
         Self(SigningKey::from_bytes(seed))
     }
 
+    /// The seed that [`Self::from_seed`] takes. It is the secret itself.
+    #[must_use]
+    pub fn seed(&self) -> [u8; 32] {
+        self.0.to_bytes()
+    }
+
     /// Reads the key at `path`, making it, and the folders above it, on first use.
     ///
     /// The file appears complete or not at all, with mode 0600; of two processes that make it at

@@ -7,7 +7,9 @@ use std::path::Path;
 use peerlift_content::{fuzz_decode, fuzz_manifest};
 
 fn replay(target: &str, entry: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../fuzz/corpus")
+        .join(target);
     let files: Vec<_> = std::fs::read_dir(&folder).unwrap().collect();
     assert!(!files.is_empty(), "no corpus in {}", folder.display());
     for file in files {
