@@ -16,7 +16,8 @@
 mod core_task;
 mod metrics;
 mod node;
-pub mod relay;
+mod relay;
 mod session;
 
 pub use node::{ControlConfig, ControlNode};
+pub use relay::{Relay, RelayError, RelayOptions};

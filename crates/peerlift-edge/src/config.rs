@@ -35,7 +35,8 @@ pub struct EdgeConfig {
     /// Publishes files that appear or change; `None`, the default, serves only what is published
     /// already.
     pub publish: Option<PublishFn>,
-    /// Routes below `/.peerlift/` and others that are no files.
+    /// What is asked for below `/.peerlift/`, what is to be upgraded to another protocol, and what
+    /// is no file, in this order. Default: nothing.
     pub routes: Router,
 }
 

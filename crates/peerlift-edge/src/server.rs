@@ -76,6 +76,7 @@ impl std::fmt::Debug for Edge {
 struct Shared {
     handler: Handler,
     routes: Router,
+    has_routes: bool,
     log: AccessLog,
     metrics: Metrics,
     registry: Registry,
@@ -109,6 +110,7 @@ impl Edge {
         let log = config.access_log;
         let shared = Shared {
             handler,
+            has_routes: config.routes.has_routes(),
             routes: config.routes,
             log,
             metrics,
@@ -307,6 +309,12 @@ impl Speaker {
     }
 }
 
+/// Whether the client wants to speak another protocol (RFC 9110 §7.8): files never do.
+fn is_upgrade(request: &Request<Incoming>) -> bool {
+    request.headers().contains_key(http::header::UPGRADE)
+        && request.version() == http::Version::HTTP_11
+}
+
 /// Requests at once on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 100;
 
@@ -330,8 +338,20 @@ impl Shared {
         let response = match request.uri().path() {
             "/healthz" => text(StatusCode::OK, "ok\n"),
             "/metrics" => self.metrics_page(),
-            path if path.starts_with("/.peerlift/") => self.route(request, from).await,
-            _ => self.handler.answer(&request),
+            path if path.starts_with("/.peerlift/") || is_upgrade(&request) => {
+                self.route(request, from).await
+            }
+            _ => match self.handler.answer(&request) {
+                missing if missing.status() == StatusCode::NOT_FOUND && self.has_routes => {
+                    let routed = self.route(request, from).await;
+                    if routed.status() == StatusCode::NOT_FOUND {
+                        missing
+                    } else {
+                        routed
+                    }
+                }
+                answer => answer,
+            },
         };
         let response = if head {
             without_body(response)
