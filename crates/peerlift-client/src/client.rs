@@ -1,0 +1,175 @@
+//! The handle that applications hold, and the handle of one download.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use peerlift_content::VerifiedManifest;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+use url::Url;
+
+use crate::download;
+use crate::error::DownloadError;
+use crate::event::{Event, Report};
+use crate::hub::Hubs;
+use crate::known_publishers::KnownPublishers;
+use crate::progress::{EVENTS_MAX, Progress};
+use crate::request::DownloadRequest;
+
+/// Where a client keeps what it must remember, and what it calls itself.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// The folder of lasting records: which publishers are known. Created when needed.
+    pub data_dir: PathBuf,
+    /// The folder of things that may vanish: what a stream has not yet written out.
+    pub cache_dir: PathBuf,
+    /// Sent as `User-Agent`. Default: `peerlift/VERSION`.
+    pub user_agent: String,
+}
+
+impl ClientConfig {
+    /// A configuration with these folders.
+    #[must_use]
+    pub fn new(data_dir: PathBuf, cache_dir: PathBuf) -> Self {
+        let user_agent = concat!("peerlift/", env!("CARGO_PKG_VERSION")).to_owned();
+        Self {
+            data_dir,
+            cache_dir,
+            user_agent,
+        }
+    }
+}
+
+/// Downloads objects. Cheap to clone; all clones share connections to control nodes and peers.
+///
+/// Nothing is opened before the first download. The key by which peers know this client is drawn
+/// afresh for every `Client`, so that nobody can follow an installation around.
+#[derive(Clone, Debug)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+/// What all downloads of a client share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: ClientConfig,
+    pub(crate) known_publishers: KnownPublishers,
+    pub(crate) hubs: Hubs,
+}
+
+impl Client {
+    /// A client that keeps its records where `config` says.
+    #[must_use]
+    pub fn new(config: ClientConfig) -> Self {
+        let known = config.data_dir.join("known_publishers.json");
+        let shared = Shared {
+            known_publishers: KnownPublishers::at(known),
+            hubs: Hubs::default(),
+            config,
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Starts a download in a task of its own. Must be called within a tokio runtime.
+    #[must_use]
+    pub fn start(&self, request: DownloadRequest) -> Download {
+        let (events, receiver) = mpsc::channel(EVENTS_MAX);
+        let stop = CancellationToken::new();
+        let span = tracing::info_span!("download", url = request.urls.first().map(|u| u.as_str()));
+        let run = download::run(
+            Arc::clone(&self.shared),
+            request,
+            Progress::new(events),
+            stop.clone(),
+        );
+        Download {
+            events: receiver,
+            stop,
+            task: tokio::spawn(run.instrument(span)),
+        }
+    }
+
+    /// Looks for the manifest of an object and checks its signature, but not who signed. The URLs
+    /// are mirrors; `headers` go to their origins.
+    ///
+    /// # Errors
+    ///
+    /// A [`DownloadError`] when no URL answers, or a manifest is there and cannot be used.
+    pub async fn find_manifest(
+        &self,
+        urls: &[Url],
+        headers: &HeaderMap,
+    ) -> Result<Option<FoundManifest>, DownloadError> {
+        let http = download::http_client(&self.shared, urls, headers)?;
+        let (_, contact) = download::contact_any(&http, urls, |_| ()).await?;
+        Ok(contact
+            .manifest
+            .map(|(signed, url)| FoundManifest { signed, url }))
+    }
+
+    /// Says goodbye to all peers and control nodes. Downloads should have ended before.
+    pub async fn close(&self) {
+        self.shared.hubs.close().await;
+    }
+}
+
+/// A manifest and where it was found.
+#[derive(Clone, Debug)]
+pub struct FoundManifest {
+    /// What was signed, and by whom.
+    pub signed: VerifiedManifest,
+    /// Where it lies.
+    pub url: Url,
+}
+
+/// A download under way. Dropping it stops it; what was verified stays for the next run.
+#[derive(Debug)]
+pub struct Download {
+    events: mpsc::Receiver<Event>,
+    stop: CancellationToken,
+    task: JoinHandle<Result<Report, DownloadError>>,
+}
+
+impl Download {
+    /// The next event, or `None` when there will be no more. Cancel-safe.
+    pub async fn next_event(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+
+    /// A handle that stops the download when cancelled. A download that is complete and being
+    /// shared ends well; any other ends with [`DownloadError::Cancelled`].
+    #[must_use]
+    pub fn stop_handle(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Waits for the end: of the download, and of the sharing that was asked for after it.
+    /// Events not yet read are lost.
+    ///
+    /// # Errors
+    ///
+    /// A [`DownloadError`] when the object is not in place.
+    ///
+    /// # Panics
+    ///
+    /// When the download's task panicked, with the same panic.
+    pub async fn wait(mut self) -> Result<Report, DownloadError> {
+        self.events.close();
+        match (&mut self.task).await {
+            Ok(result) => result,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => Err(DownloadError::Cancelled),
+        }
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

@@ -1,0 +1,99 @@
+//! What all tasks of one download share, and how they report to the one that owns the plan.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use peerlift_model::{GroupRange, Layout};
+use peerlift_net::http::HttpClient;
+use peerlift_swarm::{RequestId, ServeId, SourceId};
+use tokio::sync::mpsc;
+
+use crate::fetch_edge::FetchFault;
+use crate::fetch_peer::PeerFault;
+use crate::limiter::Limiter;
+use crate::peers::LinkEvent;
+use crate::storage::Storage;
+
+/// The shared part of a download.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) http: HttpClient,
+    pub(crate) layout: Layout,
+    pub(crate) storage: Storage,
+    pub(crate) limit_down: Arc<Limiter>,
+    pub(crate) limit_up: Arc<Limiter>,
+    inputs: mpsc::Sender<Input>,
+    received: AtomicU64,
+}
+
+/// Something the owner of the plan must know.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// Groups were verified and written.
+    Arrived {
+        request: RequestId,
+        groups: GroupRange,
+    },
+    /// A request to an edge is over.
+    EdgeEnded {
+        request: RequestId,
+        result: Result<(), FetchFault>,
+    },
+    /// A request to a peer is over.
+    PeerEnded {
+        request: RequestId,
+        result: Result<(), PeerFault>,
+    },
+    /// A request was stopped on the core's order.
+    Cancelled { request: RequestId },
+    /// News of a link to a peer.
+    Link { source: SourceId, event: LinkEvent },
+    /// Bytes went out to a peer.
+    Served { serve: ServeId, bytes: u64 },
+    /// Serving a range is over, for whatever reason.
+    ServeEnded { serve: ServeId },
+}
+
+/// How many reports may wait for the owner of the plan. One report stands for up to some hundred
+/// KiB of content, so this is never reached while the owner runs; when it is, tasks wait, and with
+/// them their connections.
+const INPUTS_MAX: usize = 1024;
+
+impl Context {
+    pub(crate) fn new(
+        http: HttpClient,
+        layout: Layout,
+        storage: Storage,
+        limit_down: Arc<Limiter>,
+        limit_up: Arc<Limiter>,
+    ) -> (Arc<Self>, mpsc::Receiver<Input>) {
+        let (inputs, receiver) = mpsc::channel(INPUTS_MAX);
+        let received = AtomicU64::new(0);
+        let context = Self {
+            http,
+            layout,
+            storage,
+            limit_down,
+            limit_up,
+            inputs,
+            received,
+        };
+        (Arc::new(context), receiver)
+    }
+
+    /// Reports to the owner of the plan; waits while it is behind.
+    pub(crate) async fn tell(&self, input: Input) {
+        // The owner is gone only when the download is over; then nobody needs the report.
+        let _ = self.inputs.send(input).await;
+    }
+
+    /// Counts content off the network, useful or not; proofs are not content.
+    pub(crate) fn received(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes of content off the network so far, useful or not.
+    pub(crate) fn received_total(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+}

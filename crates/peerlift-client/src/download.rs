@@ -1,0 +1,559 @@
+//! One download from the request to the report.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use http::HeaderMap;
+use peerlift_content::{Manifest, VerifiedManifest};
+use peerlift_model::Layout;
+use peerlift_net::http::{HttpClient, HttpOptions, Opened};
+use peerlift_store::StoreError;
+use peerlift_swarm::{Config, Limits, Swarm};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::client::Shared;
+use crate::context::Context;
+use crate::error::DownloadError;
+use crate::event::{Event, Report, Started, Verified};
+use crate::fetch_edge::EdgeUrls;
+use crate::known_publishers::Trust;
+use crate::limiter::Limiter;
+use crate::manifest::{self, Contact};
+use crate::peers::Peers;
+use crate::progress::Progress;
+use crate::request::{DownloadRequest, Goal, Output, Share};
+use crate::single::{self, Sink};
+use crate::storage::{Scratch, Storage};
+use crate::transfer::{Clock, Parts, Transfer};
+use crate::{name, stream};
+
+/// Runs a download to its end, sharing included.
+pub(crate) async fn run(
+    shared: Arc<Shared>,
+    request: DownloadRequest,
+    mut progress: Progress,
+    stop: CancellationToken,
+) -> Result<Report, DownloadError> {
+    let started = Instant::now();
+    let first_contact = async {
+        let http = http_client(&shared, &request.urls, &request.headers)?;
+        let contact = contact_any(&http, &request.urls, |error| progress.warn_once(error)).await?;
+        Ok::<_, DownloadError>((http, contact))
+    };
+    let (http, (url, contact)) = stop
+        .run_until_cancelled(first_contact)
+        .await
+        .ok_or(DownloadError::Cancelled)??;
+    let job = Job {
+        shared,
+        request,
+        progress,
+        stop,
+        http,
+        url,
+        started,
+    };
+    match contact.manifest {
+        Some((manifest, found_at)) => job.verified(contact.opened, manifest, found_at).await,
+        None if job.request.publisher.is_some() => Err(DownloadError::Unsigned { url: job.url }),
+        None => job.unverified(contact.opened).await,
+    }
+}
+
+/// A download after its first contact.
+struct Job {
+    shared: Arc<Shared>,
+    request: DownloadRequest,
+    progress: Progress,
+    stop: CancellationToken,
+    http: HttpClient,
+    /// The URL that answered.
+    url: Url,
+    started: Instant,
+}
+
+/// Where the bytes are kept on the way to the output.
+struct Target {
+    storage: Storage,
+    /// The final path; `None` for a stream.
+    path: Option<PathBuf>,
+    /// What a stream is kept in, deleted when dropped.
+    scratch: Option<Scratch>,
+}
+
+impl Job {
+    /// An object with a manifest: from edges and peers, every group verified.
+    async fn verified(
+        mut self,
+        opened: Opened,
+        signed: VerifiedManifest,
+        found_at: Url,
+    ) -> Result<Report, DownloadError> {
+        let about = &signed.manifest;
+        self.check(&opened, &signed, &found_at)?;
+        let layout = about.layout;
+        let target = self.target(Some(about), &opened, |path, overwrite| {
+            Storage::verified(path, about.root, layout, overwrite)
+        })?;
+        let have = target.storage.have();
+        self.announce_start(&target, &opened, Some(&signed), Some(about.size()))
+            .await;
+
+        let edges = self.edges(&opened, about, &found_at);
+        let mut tasks = JoinSet::new();
+        let complete = have.contains_all(layout.all_groups());
+        let peers = self.peers(about, &found_at, complete, &mut tasks);
+        let (transfer, context) = self.transfer(layout, target.storage, peers, tasks);
+        let verified = Verified::Manifest {
+            publisher: signed.publisher,
+            object: about.root,
+        };
+        let scratch = target.scratch;
+        self.finish(transfer, context, edges, target.path, verified, scratch)
+            .await
+    }
+
+    /// A file that nobody described: as well as HTTP allows.
+    async fn unverified(mut self, opened: Opened) -> Result<Report, DownloadError> {
+        let (Some(size), true, Some(validator)) =
+            (opened.size, opened.ranges, opened.validator.clone())
+        else {
+            return self.single(opened).await;
+        };
+        let Some(layout) = Layout::new(size) else {
+            return self.single(opened).await;
+        };
+        if let Output::Stream(_) = self.request.output {
+            return self.single(opened).await;
+        }
+        let target = self.target(None, &opened, |path, overwrite| {
+            Storage::plain(path, validator.as_str(), layout, overwrite)
+        })?;
+        self.announce_start(&target, &opened, None, Some(size))
+            .await;
+        let edge = EdgeUrls {
+            file: opened.url,
+            outboard: None,
+            validator: Some(validator),
+        };
+        let (transfer, context) =
+            self.transfer(layout, target.storage, Peers::none(), JoinSet::new());
+        self.finish(
+            transfer,
+            context,
+            vec![edge],
+            target.path,
+            Verified::Length,
+            None,
+        )
+        .await
+    }
+
+    /// A file that can only be read from beginning to end.
+    async fn single(mut self, opened: Opened) -> Result<Report, DownloadError> {
+        let size = opened.size;
+        let url = opened.url.clone();
+        let path = self.path(None, &opened)?;
+        let started = Started {
+            name: path
+                .as_deref()
+                .map_or_else(|| self.url.to_string(), display_name),
+            path: path.clone(),
+            size,
+            resumed: 0,
+            publisher: None,
+            publisher_name: None,
+            object: None,
+        };
+        self.progress.deliver(Event::Started(started)).await;
+        let limit = Limiter::new(self.request.limit_down);
+        let body = if opened.ranges {
+            self.http.whole(&url).await?.0
+        } else {
+            opened.body
+        };
+        let output = std::mem::replace(&mut self.request.output, Output::Folder(PathBuf::new()));
+        let mut sink = match output {
+            Output::Stream(stream) => Sink::Stream(stream),
+            Output::File(file) | Output::Folder(file) => {
+                let file = path.as_ref().unwrap_or(&file);
+                Sink::file(file, size, self.request.overwrite)?
+            }
+        };
+        let copy = single::copy(body, size, &mut sink, &limit, &self.progress);
+        let (bytes, path) = self
+            .stop
+            .run_until_cancelled(copy)
+            .await
+            .ok_or(DownloadError::Cancelled)??;
+        let report = Report {
+            path,
+            size: bytes,
+            time: self.started.elapsed(),
+            from_edge: bytes,
+            from_peers: 0,
+            from_peers_relayed: 0,
+            resumed: 0,
+            wasted: 0,
+            uploaded: 0,
+            peers: 0,
+            verified: Verified::Length,
+        };
+        self.progress
+            .deliver(Event::Completed(report.clone()))
+            .await;
+        Ok(report)
+    }
+
+    fn check(
+        &mut self,
+        opened: &Opened,
+        signed: &VerifiedManifest,
+        found_at: &Url,
+    ) -> Result<(), DownloadError> {
+        let about = &signed.manifest;
+        let known = &self.shared.known_publishers;
+        let trust = manifest::check_publisher(known, (signed, found_at), self.request.publisher)?;
+        if trust == Trust::FirstUse {
+            tracing::info!(publisher = %signed.publisher, "first use of this publisher's key");
+        }
+        if about.policy.expires.is_some_and(|at| at <= unix_now()) {
+            return Err(DownloadError::Expired {
+                url: found_at.clone(),
+            });
+        }
+        match opened.size {
+            Some(actual) if actual != about.size() => {
+                let promised = about.size();
+                Err(DownloadError::Size {
+                    url: opened.url.clone(),
+                    promised,
+                    actual,
+                })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn edges(&self, opened: &Opened, about: &Manifest, found_at: &Url) -> Vec<EdgeUrls> {
+        let first = EdgeUrls {
+            file: opened.url.clone(),
+            outboard: Some(manifest::outboard_beside(found_at)),
+            validator: opened.validator.clone(),
+        };
+        let mirrors = self
+            .request
+            .urls
+            .iter()
+            .filter(|url| **url != self.url)
+            .cloned();
+        let named = about
+            .edges
+            .iter()
+            .filter_map(|edge| found_at.join(edge).ok());
+        let mut edges = vec![first];
+        for file in mirrors.chain(named) {
+            if file != self.url && edges.iter().all(|edge| edge.file != file) {
+                let outboard = Some(manifest::outboard_url(&file));
+                edges.push(EdgeUrls {
+                    file,
+                    outboard,
+                    validator: None,
+                });
+            }
+        }
+        edges.truncate(EDGES_MAX);
+        edges
+    }
+
+    fn peers(
+        &self,
+        about: &Manifest,
+        found_at: &Url,
+        complete: bool,
+        tasks: &mut JoinSet<()>,
+    ) -> Peers {
+        if !self.request.peers || !about.policy.peers {
+            return Peers::none();
+        }
+        let share = self.request.share.is_on();
+        Peers::start(
+            Arc::clone(&self.shared),
+            about,
+            found_at,
+            share,
+            complete,
+            tasks,
+        )
+    }
+
+    fn transfer(
+        &mut self,
+        layout: Layout,
+        storage: Storage,
+        peers: Peers,
+        tasks: JoinSet<()>,
+    ) -> (Transfer, Arc<Context>) {
+        let have = storage.have();
+        let (context, inputs) = Context::new(
+            self.http.clone(),
+            layout,
+            storage,
+            Arc::new(Limiter::new(self.request.limit_down)),
+            Arc::new(Limiter::new(self.request.limit_up)),
+        );
+        let clock = Clock::start();
+        let config = Config {
+            goal: core_goal(&self.request, clock),
+            spread: None,
+            share: self.request.share.is_on(),
+            limits: Limits::default(),
+        };
+        let swarm = Swarm::new(config, layout, have, random_seed(), clock.now());
+        let parts = Parts {
+            context: Arc::clone(&context),
+            inputs,
+            swarm,
+            clock,
+            peers,
+            tasks,
+            progress: self.progress.clone(),
+            patience: self.request.patience,
+        };
+        (Transfer::new(parts), context)
+    }
+
+    /// Downloads, puts the file in place, and shares it for as long as was asked.
+    async fn finish(
+        mut self,
+        mut transfer: Transfer,
+        context: Arc<Context>,
+        edges: Vec<EdgeUrls>,
+        path: Option<PathBuf>,
+        verified: Verified,
+        scratch: Option<Scratch>,
+    ) -> Result<Report, DownloadError> {
+        for edge in edges {
+            transfer.add_edge(edge, self.request.connections.clamp(1, 16));
+        }
+        let output = std::mem::replace(&mut self.request.output, Output::Folder(PathBuf::new()));
+        let frontier = transfer.frontier();
+        let work = async {
+            match output {
+                Output::Stream(writer) => {
+                    let writing = stream::write_in_order(Arc::clone(&context), frontier, writer);
+                    tokio::try_join!(transfer.download(), writing).map(|_| ())
+                }
+                Output::File(_) | Output::Folder(_) => transfer.download().await,
+            }
+        };
+        let result = self.stop.run_until_cancelled(work).await;
+        if let Err(error) = result.unwrap_or(Err(DownloadError::Cancelled)) {
+            transfer.close().await;
+            context.storage.checkpoint()?;
+            return Err(error);
+        }
+        if let Some(path) = &path {
+            tracing::debug!(path = %path.display(), "complete");
+            context.storage.commit()?;
+        }
+        let mut report = self.report(&transfer, &context, path, verified);
+        self.progress
+            .deliver(Event::Completed(report.clone()))
+            .await;
+        if let Share::For(time) = self.request.share {
+            let seeding = tokio::time::timeout(time, transfer.seed());
+            // Ends by the clock or by the caller; both are what was asked for.
+            let _ = self.stop.run_until_cancelled(seeding).await;
+            report.uploaded = transfer.status().uploaded;
+        }
+        transfer.close().await;
+        drop(scratch);
+        Ok(report)
+    }
+
+    fn report(
+        &self,
+        transfer: &Transfer,
+        context: &Context,
+        path: Option<PathBuf>,
+        verified: Verified,
+    ) -> Report {
+        let status = transfer.status();
+        let counts = transfer.peer_counts();
+        let useful = status.from_edge + status.from_peers;
+        Report {
+            path,
+            size: status.size,
+            time: self.started.elapsed(),
+            from_edge: status.from_edge,
+            from_peers: status.from_peers,
+            from_peers_relayed: counts.relayed,
+            resumed: status.resumed,
+            wasted: context.received_total().saturating_sub(useful),
+            uploaded: status.uploaded,
+            peers: counts.peers,
+            verified,
+        }
+    }
+
+    fn target(
+        &self,
+        about: Option<&Manifest>,
+        opened: &Opened,
+        open: impl FnOnce(&Path, bool) -> Result<Storage, StoreError>,
+    ) -> Result<Target, DownloadError> {
+        let path = self.path(about, opened)?;
+        match &path {
+            Some(file) => {
+                let storage = open(file, self.request.overwrite)?;
+                Ok(Target {
+                    storage,
+                    path,
+                    scratch: None,
+                })
+            }
+            None => {
+                let scratch = Scratch::new(&self.shared.config.cache_dir).map_err(|source| {
+                    DownloadError::Records {
+                        what: "the cache folder",
+                        source,
+                    }
+                })?;
+                let storage = open(&scratch.file(), true)?;
+                Ok(Target {
+                    storage,
+                    path: None,
+                    scratch: Some(scratch),
+                })
+            }
+        }
+    }
+
+    fn path(
+        &self,
+        about: Option<&Manifest>,
+        opened: &Opened,
+    ) -> Result<Option<PathBuf>, DownloadError> {
+        let folder = match &self.request.output {
+            Output::Stream(_) => return Ok(None),
+            Output::File(path) => return Ok(Some(path.clone())),
+            Output::Folder(folder) => folder,
+        };
+        let suggestions = [
+            about.and_then(|about| name::sanitize(&about.name)),
+            opened.file_name.as_deref().and_then(name::sanitize),
+            name::of_url(&self.url),
+            name::of_url(&opened.url),
+        ];
+        let name = suggestions.into_iter().flatten().next().ok_or_else(|| {
+            DownloadError::Usage(format!("{} names no file; give one with -o", self.url))
+        })?;
+        Ok(Some(folder.join(name)))
+    }
+
+    async fn announce_start(
+        &self,
+        target: &Target,
+        opened: &Opened,
+        signed: Option<&VerifiedManifest>,
+        size: Option<u64>,
+    ) {
+        let name = match (&target.path, signed) {
+            (Some(path), _) => display_name(path),
+            (None, Some(signed)) => signed.manifest.name.clone(),
+            (None, None) => opened.url.to_string(),
+        };
+        let started = Started {
+            path: target.path.clone(),
+            name,
+            size,
+            resumed: target.storage.bytes_present(),
+            publisher: signed.map(|signed| signed.publisher),
+            publisher_name: signed.map(|signed| signed.manifest.publisher_name.clone()),
+            object: signed.map(|signed| signed.manifest.root),
+        };
+        self.progress.deliver(Event::Started(started)).await;
+    }
+}
+
+/// Edges used at once; more would be idle.
+const EDGES_MAX: usize = 8;
+
+/// Contacts the URLs in their order until one answers; when none does, the first one's error says
+/// why.
+pub(crate) async fn contact_any(
+    http: &HttpClient,
+    urls: &[Url],
+    mut warn: impl FnMut(&DownloadError),
+) -> Result<(Url, Contact), DownloadError> {
+    let mut first_error = None;
+    for url in urls {
+        match manifest::contact(http, url).await {
+            Ok(contact) => return Ok((url.clone(), contact)),
+            Err(error) => {
+                warn(&error);
+                first_error.get_or_insert(error);
+            }
+        }
+    }
+    Err(first_error.unwrap_or_else(|| DownloadError::Usage("no URL given".to_owned())))
+}
+
+/// The client for mirrors whose origins get the user's headers.
+pub(crate) fn http_client(
+    shared: &Shared,
+    urls: &[Url],
+    headers: &HeaderMap,
+) -> Result<HttpClient, DownloadError> {
+    if let Some(url) = urls
+        .iter()
+        .find(|url| !matches!(url.scheme(), "http" | "https"))
+    {
+        return Err(DownloadError::Usage(format!(
+            "{url}: only http and https can be fetched"
+        )));
+    }
+    Ok(HttpClient::new(HttpOptions {
+        user_agent: shared.config.user_agent.clone(),
+        headers: headers.clone(),
+        header_origins: urls.iter().map(Url::origin).collect(),
+    })?)
+}
+
+fn core_goal(request: &DownloadRequest, clock: Clock) -> peerlift_swarm::Goal {
+    if let Output::Stream(_) = request.output {
+        return peerlift_swarm::Goal::InOrder;
+    }
+    match request.goal {
+        Goal::Fastest => peerlift_swarm::Goal::Fastest,
+        Goal::Thrifty => peerlift_swarm::Goal::Thrifty,
+        Goal::Floor(rate) => peerlift_swarm::Goal::Floor(rate),
+        Goal::Deadline(time) => peerlift_swarm::Goal::Deadline(clock.now() + time),
+        Goal::InOrder => peerlift_swarm::Goal::InOrder,
+    }
+}
+
+fn display_name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn unix_now() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    since.as_secs()
+}
+
+fn random_seed() -> u64 {
+    let mut seed = [0; 8];
+    // Without randomness the plan is still right, only less spread.
+    let _ = getrandom::fill(&mut seed);
+    u64::from_le_bytes(seed)
+}

@@ -1,0 +1,164 @@
+//! Fetches one run of chunk groups from an HTTP edge and verifies it on the way to the disk.
+//!
+//! The bytes come by one range request. The hash-tree nodes that prove them come from the
+//! outboard beside the file, by ranges too, while the first bytes are already on their way.
+//! Nodes that are known are never asked for again.
+
+use std::sync::Arc;
+
+use peerlift_model::{ByteRange, GroupRange};
+use peerlift_net::http::{Body, HttpError, Validator};
+use peerlift_swarm::RequestId;
+use url::Url;
+
+use crate::context::{Context, Input};
+use crate::groups::GroupCutter;
+use crate::storage::WriteFault;
+
+/// Parts of the outboard closer together than this are fetched as one: a request costs some
+/// 500 bytes of headers each way and a round trip, so a gap of a few KiB is cheaper to read over.
+const NODE_GAP_BYTES: u64 = 4 * 1024;
+
+/// An edge as the fetching tasks see it.
+#[derive(Clone, Debug)]
+pub(crate) struct EdgeUrls {
+    /// The object.
+    pub(crate) file: Url,
+    /// Its hash tree; `None` where nothing is verified.
+    pub(crate) outboard: Option<Url>,
+    /// The version all parts must be of.
+    pub(crate) validator: Option<Validator>,
+}
+
+/// Why a fetch ended early.
+#[derive(Debug)]
+pub(crate) enum FetchFault {
+    /// The edge failed as an HTTP server.
+    Http(HttpError),
+    /// The edge sent bytes that the hash tree refutes.
+    Corrupt(Url),
+    /// The edge sent a hash tree that the root refutes.
+    CorruptOutboard(Url),
+    /// This machine cannot keep the bytes.
+    Storage(peerlift_store::StoreError),
+}
+
+impl From<HttpError> for FetchFault {
+    fn from(error: HttpError) -> Self {
+        Self::Http(error)
+    }
+}
+
+/// Fetches `groups` for `request`, reporting each verified run as [`Input::Arrived`].
+pub(crate) async fn fetch(
+    context: Arc<Context>,
+    edge: EdgeUrls,
+    request: RequestId,
+    groups: GroupRange,
+) -> Result<(), FetchFault> {
+    let bytes = context.layout.bytes_of(groups);
+    let data = async {
+        let body = context
+            .http
+            .range(&edge.file, bytes, edge.validator.as_ref())
+            .await;
+        body.map_err(FetchFault::from)
+    };
+    let (body, ()) = tokio::try_join!(data, fetch_nodes(&context, &edge, groups))?;
+    receive(&context, &edge, request, groups, body).await
+}
+
+async fn receive(
+    context: &Context,
+    edge: &EdgeUrls,
+    request: RequestId,
+    groups: GroupRange,
+    mut body: Body,
+) -> Result<(), FetchFault> {
+    let mut cutter = GroupCutter::new(context.layout, groups);
+    while let Some(chunk) = body.chunk().await? {
+        context.received(chunk.len());
+        context.limit_down.pass(chunk.len()).await;
+        cutter.push(chunk);
+        while let Some((first, run)) = cutter.next_run() {
+            let groups = context
+                .storage
+                .write(first, &run)
+                .map_err(|fault| match fault {
+                    WriteFault::Corrupt => FetchFault::Corrupt(edge.file.clone()),
+                    WriteFault::Storage(error) => FetchFault::Storage(error),
+                })?;
+            context.tell(Input::Arrived { request, groups }).await;
+        }
+    }
+    if cutter.is_done() {
+        Ok(())
+    } else {
+        Err(HttpError::Cut {
+            url: edge.file.clone(),
+        }
+        .into())
+    }
+}
+
+/// Makes sure that every node is known that `groups` are verified against.
+async fn fetch_nodes(
+    context: &Context,
+    edge: &EdgeUrls,
+    groups: GroupRange,
+) -> Result<(), FetchFault> {
+    let Some(outboard) = &edge.outboard else {
+        return Ok(());
+    };
+    // Top-down: a node can be checked only once its parents are known.
+    for range in coalesce(context.storage.missing_nodes(groups)) {
+        let mut body = context.http.range(outboard, range, None).await?;
+        let mut nodes = Vec::with_capacity(usize::try_from(range.len()).unwrap_or(0));
+        while let Some(chunk) = body.chunk().await? {
+            nodes.extend_from_slice(&chunk);
+        }
+        context
+            .storage
+            .accept_nodes(range, &nodes)
+            .map_err(|fault| match fault {
+                WriteFault::Corrupt => FetchFault::CorruptOutboard(outboard.clone()),
+                WriteFault::Storage(error) => FetchFault::Storage(error),
+            })?;
+    }
+    Ok(())
+}
+
+fn coalesce(ranges: Vec<ByteRange>) -> Vec<ByteRange> {
+    let mut merged: Vec<ByteRange> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match merged.last_mut() {
+            Some(last) if range.start() <= last.end() + NODE_GAP_BYTES => {
+                *last = ByteRange::new(last.start(), range.end().max(last.end()));
+            }
+            Some(_) | None => merged.push(range),
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_ranges_are_fetched_as_one() {
+        let merge = |pairs: &[(u64, u64)]| {
+            let ranges = pairs
+                .iter()
+                .map(|(start, end)| ByteRange::new(*start, *end))
+                .collect();
+            coalesce(ranges)
+                .iter()
+                .map(|r| (r.start(), r.end()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(merge(&[]), []);
+        assert_eq!(merge(&[(0, 64), (128, 192), (4288, 5000)]), [(0, 5000)]);
+        assert_eq!(merge(&[(0, 64), (4161, 5000)]), [(0, 64), (4161, 5000)]);
+    }
+}

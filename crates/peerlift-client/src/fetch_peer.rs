@@ -1,0 +1,76 @@
+//! Fetches one run of chunk groups from a peer; the proof comes along, and each group is verified
+//! before it is written.
+
+use std::sync::Arc;
+
+use peerlift_content::{Item, RangeDecoder};
+use peerlift_model::{GroupRange, ObjectId};
+use peerlift_net::peer::{PeerLink, PeerLinkError};
+use peerlift_store::StoreError;
+use peerlift_swarm::RequestId;
+use peerlift_wire::peer::{RangeRequest, RangeStatus};
+
+use crate::context::{Context, Input};
+use crate::storage::WriteFault;
+
+/// Why a request to a peer ended early.
+#[derive(Debug)]
+pub(crate) enum PeerFault {
+    /// The peer refuses.
+    Status(RangeStatus),
+    /// The link or the stream broke.
+    Link(PeerLinkError),
+    /// What it sent does not belong to the object.
+    Corrupt,
+    /// This machine cannot keep the bytes.
+    Storage(StoreError),
+}
+
+impl From<PeerLinkError> for PeerFault {
+    fn from(error: PeerLinkError) -> Self {
+        Self::Link(error)
+    }
+}
+
+/// Fetches `groups` for `request`, reporting each verified group as [`Input::Arrived`].
+pub(crate) async fn fetch(
+    context: Arc<Context>,
+    link: PeerLink,
+    object: ObjectId,
+    request: RequestId,
+    groups: GroupRange,
+) -> Result<(), PeerFault> {
+    let mut answer = link.ask(RangeRequest { groups }).await?;
+    match answer.status() {
+        RangeStatus::Ok => {}
+        status => return Err(PeerFault::Status(status)),
+    }
+    let mut decoder = RangeDecoder::new(object, context.layout, groups);
+    let mut buffer = Vec::new();
+    while let Some(length) = decoder.next_len() {
+        buffer.resize(length, 0);
+        answer.read_exact(&mut buffer).await?;
+        context.limit_down.pass(length).await;
+        let item = decoder.accept(&buffer);
+        if !matches!(item, Ok(Item::Parent { .. })) {
+            context.received(length);
+        }
+        let item = item.map_err(|_| PeerFault::Corrupt)?;
+        context
+            .storage
+            .accept(&item, &buffer)
+            .map_err(|fault| match fault {
+                WriteFault::Corrupt => PeerFault::Corrupt,
+                WriteFault::Storage(error) => PeerFault::Storage(error),
+            })?;
+        if let Item::Group { group, .. } = item {
+            context
+                .tell(Input::Arrived {
+                    request,
+                    groups: GroupRange::one(group),
+                })
+                .await;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! What a caller asks for.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::HeaderMap;
+use peerlift_model::{PublisherId, Rate};
+use tokio::io::AsyncWrite;
+use url::Url;
+
+/// One object to download.
+#[derive(Debug)]
+pub struct DownloadRequest {
+    /// Where it is. Several URLs are mirrors of one object. At least one.
+    pub urls: Vec<Url>,
+    /// Where it goes.
+    pub output: Output,
+    /// What matters most. Default: [`Goal::Thrifty`].
+    pub goal: Goal,
+    /// Whether others may fetch it from here. Default: [`Share::Off`]; anything else is the
+    /// caller's word that the user has agreed.
+    pub share: Share,
+    /// Whether to look for peers at all. Default: true.
+    pub peers: bool,
+    /// Cap on all that comes in. Default: none.
+    pub limit_down: Option<Rate>,
+    /// Cap on all that goes out to peers. Default: none.
+    pub limit_up: Option<Rate>,
+    /// Request headers for the origins of `urls`, and no others. Default: none.
+    pub headers: HeaderMap,
+    /// The only key whose signature is accepted. Default: trust on first use.
+    pub publisher: Option<PublisherId>,
+    /// Whether an existing file of the same name may be replaced. Default: false.
+    pub overwrite: bool,
+    /// Parallel connections to one edge, 1..=16. Default: 4.
+    pub connections: u8,
+    /// How long nothing may arrive before the download gives up. Default: 60 s, as aria2 has it;
+    /// a restarted server or a changed network is back by then.
+    pub patience: Duration,
+}
+
+impl DownloadRequest {
+    /// A request with all defaults.
+    #[must_use]
+    pub fn new(urls: Vec<Url>, output: Output) -> Self {
+        Self {
+            urls,
+            output,
+            goal: Goal::Thrifty,
+            share: Share::Off,
+            peers: true,
+            limit_down: None,
+            limit_up: None,
+            headers: HeaderMap::new(),
+            publisher: None,
+            overwrite: false,
+            connections: 4,
+            patience: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Where a download goes.
+pub enum Output {
+    /// A file of this name.
+    File(PathBuf),
+    /// A file in this folder, named by the manifest, else by the server, else by the URL.
+    Folder(PathBuf),
+    /// In order and verified before it is written.
+    Stream(Box<dyn AsyncWrite + Send + Sync + Unpin>),
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Folder(path) => f.debug_tuple("Folder").field(path).finish(),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
+/// What matters most in a download.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Goal {
+    /// The earliest end, whatever it costs the publisher.
+    Fastest,
+    /// The fewest edge bytes with which it ends no later than from the edge alone.
+    #[default]
+    Thrifty,
+    /// The fewest edge bytes with which the rate stays above this.
+    Floor(Rate),
+    /// The fewest edge bytes with which it ends within this time.
+    Deadline(Duration),
+    /// Beginning to end, for whoever reads along.
+    InOrder,
+}
+
+/// Whether others may fetch from this machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Share {
+    /// Never. Nothing listens and nothing is announced.
+    #[default]
+    Off,
+    /// Until the download is complete.
+    WhileDownloading,
+    /// And for so long after it is complete.
+    For(Duration),
+}
+
+impl Share {
+    /// Whether anything is shared at all.
+    #[must_use]
+    pub fn is_on(self) -> bool {
+        self != Self::Off
+    }
+}

@@ -1,0 +1,46 @@
+//! Sends one run of chunk groups to a peer, with its proof.
+
+use std::sync::Arc;
+
+use peerlift_model::GroupRange;
+use peerlift_net::peer::{PeerLinkError, Reply};
+use peerlift_swarm::ServeId;
+
+use crate::context::{Context, Input};
+
+/// Bytes handed to the network at a time: small enough that a rate cap is smooth and a pause is
+/// prompt.
+const STEP_BYTES: usize = 32 * 1024;
+
+/// Sends `groups` and reports what has gone out.
+pub(crate) async fn send(context: &Arc<Context>, serve: ServeId, groups: GroupRange, reply: Reply) {
+    if let Err(error) = try_send(context, serve, groups, reply).await {
+        tracing::debug!(serve = serve.0, %error, "upload ended early");
+    }
+}
+
+async fn try_send(
+    context: &Arc<Context>,
+    serve: ServeId,
+    groups: GroupRange,
+    mut reply: Reply,
+) -> Result<(), PeerLinkError> {
+    let mut encoded = match context.storage.encode(groups) {
+        Ok(encoded) => encoded,
+        Err(error) => {
+            tracing::warn!(%error, "cannot serve");
+            return reply
+                .refuse(peerlift_wire::peer::RangeStatus::NotHere)
+                .await;
+        }
+    };
+    reply.accept().await?;
+    while !encoded.is_empty() {
+        let step = encoded.split_to(encoded.len().min(STEP_BYTES));
+        let bytes = step.len() as u64;
+        context.limit_up.pass(step.len()).await;
+        reply.send(step).await?;
+        context.tell(Input::Served { serve, bytes }).await;
+    }
+    reply.finish()
+}
