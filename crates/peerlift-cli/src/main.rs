@@ -1,1 +1,90 @@
-fn main() {}
+//! The `peerlift` command: parse, set up, run, end.
+//!
+//! Each command is a module that turns options ([`args`]) and settings ([`config`]) into calls of
+//! a library and shows what comes back ([`console`]). Nothing here knows a protocol or a format.
+
+mod args;
+mod config;
+mod consent;
+mod console;
+mod described;
+mod failure;
+mod get;
+mod inspect;
+mod log;
+mod manual;
+mod paths;
+mod publish;
+mod serve;
+mod signals;
+mod units;
+mod verify;
+
+use std::process::ExitCode;
+
+use args::{Cli, Command, Common};
+use config::Config;
+use console::Console;
+use failure::{Exit, Failure};
+use paths::Paths;
+
+fn main() -> ExitCode {
+    let cli = match Cli::read(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody left to tell when this fails.
+            let _ = error.print();
+            return if error.use_stderr() {
+                Exit::Usage.into()
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    let console = Console::new(cli.common.quiet, cli.wants_json());
+    match run(cli, &console) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            console.complain(&failure);
+            failure.exit.into()
+        }
+    }
+}
+
+/// Runs a command. A failure that comes back as an error is still to be told.
+fn run(cli: Cli, console: &Console) -> Result<Exit, Failure> {
+    log::start(cli.common.verbose, console)?;
+    let common = cli.common;
+    match cli.command {
+        Command::Get(args) => {
+            let User { paths, config } = User::load(&common)?;
+            get::run(&args, &config.get, &paths, console)
+        }
+        Command::Publish(args) => {
+            let User { paths, config } = User::load(&common)?;
+            publish::run(&args, &config.publish, &paths, console)
+        }
+        Command::Serve(args) => {
+            let User { paths, config } = User::load(&common)?;
+            serve::run(*args, config, &paths, console)
+        }
+        Command::Verify(args) => verify::run(&args, console),
+        Command::Inspect(args) => inspect::run(&args, &Paths::of_user()?),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { dir } => manual::pages(dir.as_deref()),
+    }
+}
+
+/// What belongs to the user who runs it.
+struct User {
+    paths: Paths,
+    config: Config,
+}
+
+impl User {
+    fn load(common: &Common) -> Result<Self, Failure> {
+        let paths = Paths::of_user()?;
+        let config = Config::load(common.config.as_deref(), &paths.config_file())?;
+        Ok(Self { paths, config })
+    }
+}

@@ -1,0 +1,62 @@
+//! `peerlift serve`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use url::Url;
+
+/// Serve a folder: HTTP edge, control node and relay in one process
+///
+/// Files in DIR are signed as `peerlift publish` does, also those added or changed while it runs.
+/// Any HTTP client can download them; `peerlift get` also finds other downloaders through it.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  peerlift serve ~/public
+  peerlift serve ~/public --listen 127.0.0.1:9000
+  peerlift serve ~/public --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem
+
+Hidden files are not served, nor what a symbolic link leads to outside of DIR.
+/healthz answers when it runs, /metrics has numbers for Prometheus.")]
+pub(crate) struct ServeArgs {
+    /// The folder
+    #[arg(default_value = ".", value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Where to listen; may be repeated; port 0 takes a free one [default: 0.0.0.0:8080]
+    #[arg(short, long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Serve TLS with the certificates in FILE (PEM, leaf first)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// How others reach this server, for what is printed [default: taken from --listen]
+    #[arg(long, value_name = "URL")]
+    pub(crate) public_url: Option<Url>,
+    /// Write the access log to FILE; `-` is standard output; `off` for none [default: -]
+    #[arg(long, value_name = "FILE|-|off")]
+    pub(crate) access_log: Option<PathBuf>,
+    /// Tell as JSON, on standard output, when it is ready
+    #[arg(long, conflicts_with = "quiet")]
+    pub(crate) json: bool,
+    /// The publisher's name, shown to people
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Sign with the key in FILE
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// Serve what is already signed, and sign nothing
+    #[arg(long)]
+    pub(crate) no_publish: bool,
+    /// Do not introduce downloaders to each other
+    #[arg(long)]
+    pub(crate) no_control: bool,
+    /// Run no relay
+    #[arg(long)]
+    pub(crate) no_relay: bool,
+    /// The UDP port where the relay tells clients their address, with TLS; 0 for none
+    /// [default: 7842]
+    #[arg(long, value_name = "PORT")]
+    pub(crate) relay_quic_port: Option<u16>,
+}

@@ -1,0 +1,66 @@
+//! The log on standard error: silent unless asked for with `-v` or `PEERLIFT_LOG`.
+
+use std::io::IsTerminal;
+use std::sync::Mutex;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::console::Console;
+use crate::failure::{Exit, Failure};
+
+/// The variable that says in detail what is logged, in the syntax of `tracing`'s `EnvFilter`.
+const VARIABLE: &str = "PEERLIFT_LOG";
+
+/// Starts logging for the rest of the process.
+pub(crate) fn start(verbose: u8, console: &Console) -> Result<(), Failure> {
+    let filter = match std::env::var(VARIABLE) {
+        Ok(text) => EnvFilter::try_new(&text).map_err(|error| {
+            Failure::caused(Exit::Usage, VARIABLE, &error)
+                .hint("it looks like peerlift_net=debug,info")
+        })?,
+        Err(_) => EnvFilter::new(filter(verbose)),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(Mutex::new(console.clone()))
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    Ok(())
+}
+
+/// More `v`s show more of ours, and one step later the same of the libraries.
+fn filter(verbose: u8) -> String {
+    let (libraries, ours) = match verbose {
+        0 => return "off".to_owned(),
+        1 => ("warn", "info"),
+        2 => ("info", "debug"),
+        3 => ("debug", "trace"),
+        _ => return "trace".to_owned(),
+    };
+    let rooms = OURS.map(|room| format!("{room}={ours}"));
+    format!("{libraries},{}", rooms.join(","))
+}
+
+/// The crates of this workspace that log.
+const OURS: [&str; 8] = [
+    "peerlift",
+    "peerlift_client",
+    "peerlift_content",
+    "peerlift_control",
+    "peerlift_edge",
+    "peerlift_net",
+    "peerlift_store",
+    "peerlift_swarm",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_filter_is_understood() {
+        for verbose in 0..6 {
+            assert!(EnvFilter::try_new(filter(verbose)).is_ok());
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The `peerlift` command from outside: real processes, real sockets, real disks, and servers that
+//! misbehave in every way we could think of. `docs/cli.md` is what it is held to.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test says by panicking what went wrong"
+)]
+
+mod commands;
+mod common;
+mod http_errors;
+mod names;
+mod peers;
+mod plain;
+mod publish;
+mod resume;
+mod serving;
+mod storage;
+mod stream;
+mod trust;
