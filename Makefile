@@ -1,7 +1,20 @@
 # What people type. Everything behind it also runs by itself: see the files named here.
 
-.PHONY: test lab bench soak
+.PHONY: help demo test lab bench soak man completions install clean
 
+# Where programs are built; where `make install` puts them.
+TARGET = $(or $(CARGO_TARGET_DIR),target)
+PREFIX ?= /usr/local
+
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
+
+## make demo [FILE=…]      see a file arrive from a server and from other downloaders
+demo:
+	cargo build --release --locked -p peerlift-cli
+	@python3 scripts/demo.py $(TARGET)/release/peerlift
+
+## make test                everything that checks Peerlift; the last line counts
 # Installs what the tests need and runs them all; the last line is `N passed, N failed`.
 test:
 	@scripts/test
@@ -20,3 +33,31 @@ bench:
 soak:
 	cargo build --locked --release --workspace
 	python3 lab/run.py --group swarm --repeat $(or $(TIMES),20)
+
+## make man                manual pages, into target/man
+man:
+	cargo run --release --locked -q -p peerlift-cli -- man $(TARGET)/man
+
+## make completions        completion scripts for bash, zsh and fish, into target/completions
+completions:
+	cargo build --release --locked -p peerlift-cli
+	mkdir -p $(TARGET)/completions
+	$(TARGET)/release/peerlift completions bash >$(TARGET)/completions/peerlift
+	$(TARGET)/release/peerlift completions zsh >$(TARGET)/completions/_peerlift
+	$(TARGET)/release/peerlift completions fish >$(TARGET)/completions/peerlift.fish
+
+## make install [PREFIX=…] the program, its manual pages and completions, by default in /usr/local
+install: man completions
+	install -Dm755 $(TARGET)/release/peerlift $(DESTDIR)$(PREFIX)/bin/peerlift
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m644 $(TARGET)/man/peerlift*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -Dm644 $(TARGET)/completions/peerlift \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/peerlift
+	install -Dm644 $(TARGET)/completions/_peerlift \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_peerlift
+	install -Dm644 $(TARGET)/completions/peerlift.fish \
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/peerlift.fish
+
+## make clean              forget everything that was built
+clean:
+	cargo clean
