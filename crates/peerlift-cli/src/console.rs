@@ -86,17 +86,17 @@ impl Console {
 
     fn write_line(&self, line: impl Display) {
         // A standard error that is closed leaves nobody to tell.
-        let _ = self.write_all(format!("{line}\n").as_bytes());
+        let _ = self.put(format!("{line}\n").as_bytes());
     }
 
-    fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+    fn put(&self, bytes: &[u8]) -> io::Result<()> {
         self.bars.suspend(|| io::stderr().lock().write_all(bytes))
     }
 }
 
 impl Write for Console {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_all(bytes).map(|()| bytes.len())
+        self.put(bytes).map(|()| bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
