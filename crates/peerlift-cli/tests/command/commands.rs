@@ -1,6 +1,6 @@
 //! Usage, help and everything that is generated.
 
-use crate::common::World;
+use crate::common::{Edge, File, Running, World};
 
 #[test]
 fn mistakes_end_with_two_and_say_what_would_be_right() {
@@ -71,4 +71,26 @@ fn a_configuration_file_that_was_named_must_exist() {
     let ended = World::new().run(["get", "http://h/f", "--config", "nowhere.toml"]);
     assert_eq!(ended.status.code(), Some(2), "{ended:?}");
     assert!(ended.stderr.contains("nowhere.toml"), "{}", ended.stderr);
+}
+
+#[test]
+fn what_is_logged_goes_to_standard_error_and_hides_secrets() {
+    let (world, edge) = (World::new(), Edge::new());
+    edge.put("/f", File::new(b"hello"));
+    let token = "Authorization: Bearer s3cret";
+    for level in ["-v", "-vv", "-vvv", "-vvvv"] {
+        let url = edge.url("/f");
+        let ended = world
+            .run(["get", level, &url, "-o", "-", "-H", token])
+            .fine();
+        assert_eq!(ended.stdout, b"hello", "{level}");
+        assert!(
+            !ended.stderr.contains("s3cret"),
+            "{level}: {}",
+            ended.stderr
+        );
+    }
+    let mut command = world.command(["get", &edge.url("/f")]);
+    let ended = Running::start(command.env("PEERLIFT_LOG", "peerlift_net=loud")).wait();
+    ended.failed(2, &["PEERLIFT_LOG"]);
 }

@@ -252,3 +252,22 @@ fn a_control_node_that_is_gone_or_raves_is_survived() {
         assert_eq!(world.read("f"), bytes);
     }
 }
+
+#[test]
+fn a_server_that_sends_only_whole_files_will_do() {
+    let it = Published::new(4 * MIB + 3);
+    let whole = |bytes: &[u8]| File::new(bytes).without_ranges().without_etag();
+    it.edge.put("/f", whole(&it.bytes));
+    it.edge.put("/f.obao", whole(&it.outboard));
+    it.edge.put("/f.peerlift", whole(&it.manifest));
+    let ended = it.world.run(["get", "--json", &it.edge.url("/f")]).fine();
+    assert!(it.world.read("f") == it.bytes, "the file differs");
+    assert_eq!(ended.event("completed")["verified"]["by"], "manifest");
+
+    let mut bad = it.bytes.clone();
+    bad[3 << 20] ^= 1;
+    it.edge.put("/f", whole(&bad));
+    it.get(&["--overwrite", "--timeout=5s"])
+        .failed(5, &["do not match the manifest"]);
+    assert!(it.world.read("f") == it.bytes, "the file of the first run");
+}
