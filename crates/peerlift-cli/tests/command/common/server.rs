@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::process::{Ended, Running};
+use super::process::{Ended, PATIENCE, Running};
 use super::world::World;
 
 /// The server, ready.
@@ -20,11 +20,21 @@ pub(crate) struct Serving {
 impl Serving {
     /// Serves a folder of the world's.
     pub(crate) fn folder(world: &World, below: &str, options: &[&str]) -> Self {
+        Self::folder_for(world, below, options, PATIENCE)
+    }
+
+    /// Serves a folder for a test that takes longer than others.
+    pub(crate) fn folder_for(
+        world: &World,
+        below: &str,
+        options: &[&str],
+        patience: Duration,
+    ) -> Self {
         let mut command = world.command(["serve", "--json", "--listen", "127.0.0.1:0"]);
         command
             .args(["--access-log", "off", "--relay-quic-port", "0"])
             .args(options);
-        let mut running = Running::start(command.arg(world.path(below)));
+        let mut running = Running::start_for(command.arg(world.path(below)), patience);
         let ready = running.event("ready");
         let url = ready["urls"][0]
             .as_str()
