@@ -2,12 +2,11 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::common::answer::{garbage, put_published, redirect, status};
 use crate::common::proxy::Proxy;
-use crate::common::{Edge, File, MIB, Running, World, noise};
+use crate::common::{Certificate, Edge, File, MIB, Running, World, noise};
 
 #[test]
 fn what_the_server_refuses_is_said() {
@@ -17,6 +16,10 @@ fn what_the_server_refuses_is_said() {
         ("410 Gone", "410", "removed"),
         ("401 Unauthorized", "401", "--header"),
         ("503 Service Unavailable", "503", "later"),
+        ("429 Too Many Requests", "429", "later"),
+        ("500 Internal Server Error", "500", ""),
+        ("502 Bad Gateway", "502", ""),
+        ("400 Bad Request", "400", ""),
     ] {
         let (world, edge) = (World::new(), Edge::new());
         edge.answer("/f", status(line));
@@ -97,16 +100,8 @@ fn nobody_at_the_address() {
 
 #[test]
 fn a_certificate_that_nobody_vouches_for_is_refused_and_a_trusted_one_is_not() {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
-        .unwrap();
-    let (world, edge) = (World::new(), Edge::with_tls(Arc::new(tls)));
+    let certificate = Certificate::new();
+    let (world, edge) = (World::new(), Edge::with_tls(certificate.server()));
     edge.put("/f", File::new(b"secret"));
 
     world
@@ -114,7 +109,7 @@ fn a_certificate_that_nobody_vouches_for_is_refused_and_a_trusted_one_is_not() {
         .failed(4, &["localhost", "TLS", "certificate"]);
     assert!(world.list("").is_empty());
 
-    let trusted = world.write("../cert.pem", made.cert.pem().as_bytes());
+    let trusted = world.write("../cert.pem", certificate.pem().as_bytes());
     let mut command = world.command(["get", "--quiet", &edge.url("/f")]);
     Running::start(command.env("SSL_CERT_FILE", &trusted))
         .wait()

@@ -109,6 +109,22 @@ fn a_url_without_a_name_needs_one() {
 }
 
 #[test]
+fn a_name_too_long_for_the_disk_is_cut() {
+    let (world, edge) = (World::new(), Edge::new());
+    // Two bytes a letter, six in the URL: a cut at any byte would fall into the middle of one.
+    let path = format!("/x{}.bin", "%C3%BC".repeat(200));
+    edge.put(&path, File::new(b"long"));
+    world.get([edge.url(&path)]).fine();
+    let names = world.list("");
+    assert_eq!(names.len(), 1, "{names:?}");
+    assert!(
+        names[0].starts_with("xü") && names[0].len() <= 255,
+        "{names:?}"
+    );
+    assert_eq!(world.read(&names[0]), b"long");
+}
+
+#[test]
 fn the_server_may_name_a_file_but_not_a_place() {
     let (world, edge) = (World::new(), Edge::new());
     for (disposition, name) in [

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 
 use crate::common::world::beside;
-use crate::common::{KIB, MIB, Serving, World, noise};
+use crate::common::{Certificate, KIB, MIB, Running, Serving, World, noise};
 use rustix::process::Signal;
 
 #[test]
@@ -200,4 +200,39 @@ fn the_access_log_has_a_line_a_request() {
     running.wait();
     let log = String::from_utf8(world.read("access.log")).unwrap();
     assert!(log.lines().any(|line| line.contains("/f")), "{log}");
+}
+
+#[test]
+fn with_a_certificate_everything_goes_over_tls() {
+    let world = World::new();
+    let bytes = noise(2 * MIB);
+    world.write("site/f", &bytes);
+    let certificate = Certificate::new();
+    world.write("cert.pem", certificate.pem().as_bytes());
+    world.write("key.pem", certificate.key_pem().as_bytes());
+    let trusted = world.path("cert.pem");
+    let serving = Serving::folder(
+        &world,
+        "site",
+        &["--tls-cert", "cert.pem", "--tls-key", "key.pem"],
+    );
+    assert!(
+        serving.url("").starts_with("https://127.0.0.1:"),
+        "{}",
+        serving.url("")
+    );
+    let mut command = world.command(["get", "--json", &serving.url("/f")]);
+    let ended = Running::start(command.env("SSL_CERT_FILE", &trusted))
+        .wait()
+        .fine();
+    assert!(world.read("f") == bytes, "the file differs");
+    assert_eq!(ended.event("completed")["verified"]["by"], "manifest");
+    let warnings = ended
+        .events()
+        .into_iter()
+        .filter(|event| event["event"] == "warning");
+    assert_eq!(
+        warnings.collect::<Vec<_>>(),
+        Vec::<serde_json::Value>::new()
+    );
 }

@@ -113,6 +113,21 @@ fn a_full_disk_is_said_and_the_part_goes_on_when_there_is_room() {
 }
 
 #[test]
+fn a_stream_without_room_for_its_scratch_is_said() {
+    let (world, edge) = (World::new(), Edge::new());
+    let Some(_disk) = Disk::mount(&world.cache(), "size=256k") else {
+        return;
+    };
+    let bytes = noise(4 * MIB);
+    put_published(&edge, "/f", &world.publish("published/f", &bytes));
+    let ended = world.get([&edge.url("/f"), "-o", "-"]).failed(6, &["disk"]);
+    assert!(
+        bytes.starts_with(&ended.stdout),
+        "what was printed is a beginning of the file"
+    );
+}
+
+#[test]
 fn a_folder_that_may_not_be_written_to_is_said() {
     let (world, edge) = (World::new(), Edge::new());
     let Some(disk) = Disk::mount(&world.path("disk"), "size=8m") else {

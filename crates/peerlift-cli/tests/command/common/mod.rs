@@ -2,6 +2,7 @@
 //! that behave as they are told.
 
 pub(crate) mod answer;
+pub(crate) mod certificate;
 pub(crate) mod disk;
 pub(crate) mod edge;
 pub(crate) mod forge;
@@ -12,6 +13,7 @@ pub(crate) mod server;
 pub(crate) mod world;
 
 pub(crate) use answer::File;
+pub(crate) use certificate::Certificate;
 pub(crate) use edge::Edge;
 pub(crate) use noise::noise;
 pub(crate) use process::{Ended, Running};
