@@ -189,7 +189,7 @@ fn the_access_log_has_a_line_a_request() {
         "access.log",
         "--json",
     ]);
-    let mut running = crate::common::Running::start(&mut command);
+    let mut running = Running::start(&mut command);
     let url = running.event("ready")["urls"][0]
         .as_str()
         .unwrap()
