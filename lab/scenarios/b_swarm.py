@@ -62,7 +62,7 @@ def eight_peers_share_a_download(stage):
 
 @scenario("swarm")
 def a_peer_that_does_not_share_gives_nothing(stage):
-    net, server, film = opened(stage, peer("giver"), peer("taker"), size=4 * MEBIBYTE)
+    net, server, film = opened(stage, peer("giver"), peer("taker"))
     url = f"{server.url}/{film.name}"
     giver = peerlift.Download(stage, net["giver"], url, *SHARE, content=film)
     giver.wait_report()

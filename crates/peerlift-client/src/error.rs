@@ -118,11 +118,7 @@ impl DownloadError {
             Self::Usage(_) => 2,
             Self::Http(error) => http_exit_code(error),
             Self::Stalled { .. } => 4,
-            Self::Manifest { source, .. }
-                if matches!(source, ManifestError::UnknownVersion { .. }) =>
-            {
-                7
-            }
+            Self::Manifest { source: ManifestError::UnknownVersion { .. }, .. } => 7,
             Self::Manifest { .. }
             | Self::WrongPublisher { .. }
             | Self::Unsigned { .. }
@@ -147,9 +143,7 @@ impl DownloadError {
                     "if the publisher told you of the new key, run again with --publisher {offered}"
                 ));
             }
-            Self::Manifest { source, .. }
-                if matches!(source, ManifestError::UnknownVersion { .. }) =>
-            {
+            Self::Manifest { source: ManifestError::UnknownVersion { .. }, .. } => {
                 "a newer peerlift is needed to read it"
             }
             Self::Manifest { .. } | Self::Size { .. } | Self::CorruptOutboard { .. } => {
@@ -171,7 +165,15 @@ fn http_exit_code(error: &HttpError) -> u8 {
         HttpError::Status { .. } => 3,
         HttpError::Changed { .. } => 5,
         HttpError::Nonsense { .. } | HttpError::TooLarge { .. } | HttpError::NoRanges { .. } => 7,
-        _ => 4,
+        HttpError::Setup(_)
+        | HttpError::Resolve { .. }
+        | HttpError::Connect { .. }
+        | HttpError::Tls { .. }
+        | HttpError::Redirects { .. }
+        | HttpError::Silent { .. }
+        | HttpError::Broken { .. }
+        | HttpError::Cut { .. }
+        | _ => 4,
     }
 }
 
@@ -193,7 +195,13 @@ fn store_hint(error: &StoreError) -> Option<&'static str> {
         }
         StoreError::NameTooLong { .. } => "choose a shorter name with -o",
         StoreError::Damaged { .. } => "check the disk, then run the same command again",
-        _ => return None,
+        StoreError::Io { .. }
+        | StoreError::Absent { .. }
+        | StoreError::AbsentBytes { .. }
+        | StoreError::Incomplete { .. }
+        | StoreError::NotEmpty { .. }
+        | StoreError::WrongSize { .. }
+        | _ => return None,
     })
 }
 
@@ -215,6 +223,10 @@ fn http_hint(error: &HttpError) -> Option<&'static str> {
         HttpError::Tls { .. } => "the server's certificate is not trusted by this machine",
         HttpError::Redirects { .. } => "the server sends us in circles; tell its owner",
         HttpError::Changed { .. } => "run the same command to fetch the new version",
-        _ => return None,
+        HttpError::Setup(_)
+        | HttpError::NoRanges { .. }
+        | HttpError::Nonsense { .. }
+        | HttpError::TooLarge { .. }
+        | _ => return None,
     })
 }

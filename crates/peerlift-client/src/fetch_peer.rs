@@ -43,7 +43,9 @@ pub(crate) async fn fetch(
     let mut answer = link.ask(RangeRequest { groups }).await?;
     match answer.status() {
         RangeStatus::Ok => {}
-        status => return Err(PeerFault::Status(status)),
+        status @ (RangeStatus::NotHere | RangeStatus::Refused | RangeStatus::Busy) => {
+            return Err(PeerFault::Status(status));
+        }
     }
     let mut decoder = RangeDecoder::new(object, context.layout, groups);
     let mut buffer = Vec::new();

@@ -106,7 +106,7 @@ pub(crate) fn check_publisher(
             known,
             offered: actual,
         }),
-        trust => Ok(trust),
+        trust @ (Trust::Known | Trust::FirstUse) => Ok(trust),
     }
 }
 

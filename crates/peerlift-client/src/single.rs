@@ -20,7 +20,7 @@ const TICK: Duration = Duration::from_millis(250);
 /// Where the bytes of a single stream go.
 pub(crate) enum Sink {
     /// A file that gets its name when it is complete.
-    File(PlainPartial),
+    File(Box<PlainPartial>),
     /// Whoever reads along.
     Stream(Box<dyn AsyncWrite + Send + Sync + Unpin>),
 }
@@ -32,12 +32,12 @@ impl Sink {
         size: Option<u64>,
         overwrite: bool,
     ) -> Result<Self, DownloadError> {
-        Ok(Self::File(PlainPartial::open(
+        Ok(Self::File(Box::new(PlainPartial::open(
             path,
             None,
             size,
             storage::options(overwrite),
-        )?))
+        )?)))
     }
 
     async fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), DownloadError> {

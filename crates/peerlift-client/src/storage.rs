@@ -32,7 +32,11 @@ impl From<WriteError> for WriteFault {
         match error {
             WriteError::Storage(error) => Self::Storage(error),
             // Whatever else keeps bytes out is a lack of proof for them.
-            _ => Self::Corrupt,
+            WriteError::Corrupt(_)
+            | WriteError::NodesMissing { .. }
+            | WriteError::ParentMissing { .. }
+            | WriteError::Misfit { .. }
+            | _ => Self::Corrupt,
         }
     }
 }

@@ -444,7 +444,19 @@ fn judge_http(error: &HttpError) -> Verdict {
         HttpError::Status { .. } if error.is_transient() => Verdict::Fault(Fault::Busy),
         HttpError::Silent { .. } => Verdict::Fault(Fault::Timeout),
         error if error.is_transient() => Verdict::Fault(Fault::Closed),
-        _ => Verdict::Gone,
+        HttpError::Setup(_)
+        | HttpError::Status { .. }
+        | HttpError::Resolve { .. }
+        | HttpError::Connect { .. }
+        | HttpError::Tls { .. }
+        | HttpError::Redirects { .. }
+        | HttpError::Broken { .. }
+        | HttpError::Cut { .. }
+        | HttpError::Changed { .. }
+        | HttpError::NoRanges { .. }
+        | HttpError::Nonsense { .. }
+        | HttpError::TooLarge { .. }
+        | _ => Verdict::Gone,
     }
 }
 

@@ -7,7 +7,7 @@ use futures_util::{SinkExt, StreamExt};
 use http::HeaderValue;
 use peerlift_wire::WireError;
 use peerlift_wire::control::{
-    ClientMessage, ErrorCode, SERVER_MESSAGE_BYTES_MAX, SUB_PROTOCOL, ServerMessage,
+    ClientMessage, ErrorCode, PATH, SERVER_MESSAGE_BYTES_MAX, SUB_PROTOCOL, ServerMessage,
 };
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -110,6 +110,7 @@ impl Connection {
 }
 
 /// Manifests name control nodes by `http` URLs too, as relative references resolve to those.
+/// A URL without a path names the machine; the path is the usual one then.
 fn socket_url(url: &Url) -> Option<Url> {
     let scheme = match url.scheme() {
         "http" | "ws" => "ws",
@@ -117,7 +118,11 @@ fn socket_url(url: &Url) -> Option<Url> {
         _ => return None,
     };
     let rest = url.as_str().split_once(':')?.1;
-    Url::parse(&format!("{scheme}:{rest}")).ok()
+    let mut url = Url::parse(&format!("{scheme}:{rest}")).ok()?;
+    if url.path() == "/" {
+        url.set_path(PATH);
+    }
+    Some(url)
 }
 
 fn tls_connector() -> Result<Connector, ControlError> {
