@@ -22,6 +22,8 @@ pub(crate) struct Context {
     pub(crate) storage: Storage,
     pub(crate) limit_down: Arc<Limiter>,
     pub(crate) limit_up: Arc<Limiter>,
+    /// Held by the request that fetches an outboard whole, so that it is done once.
+    pub(crate) outboard: tokio::sync::Mutex<()>,
     inputs: mpsc::Sender<Input>,
     received: AtomicU64,
 }
@@ -75,6 +77,7 @@ impl Context {
             storage,
             limit_down,
             limit_up,
+            outboard: tokio::sync::Mutex::default(),
             inputs,
             received,
         };

@@ -7,15 +7,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use http::HeaderMap;
 use peerlift_content::{Manifest, VerifiedManifest};
 use peerlift_model::Layout;
-use peerlift_net::http::{HttpClient, HttpOptions, Opened};
+use peerlift_net::http::{Body, HttpClient, HttpOptions, Opened};
 use peerlift_store::StoreError;
 use peerlift_swarm::{Config, Limits, Swarm};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::client::Shared;
-use crate::context::Context;
+use crate::context::{Context, Input};
 use crate::error::DownloadError;
 use crate::event::{Event, Report, Started, Verified};
 use crate::fetch_edge::EdgeUrls;
@@ -27,7 +28,8 @@ use crate::progress::Progress;
 use crate::request::{DownloadRequest, Goal, Output, Share};
 use crate::single::{self, Sink};
 use crate::storage::{Scratch, Storage};
-use crate::transfer::{Clock, Parts, Transfer};
+use crate::transfer::{self, Clock, Parts, Transfer};
+use crate::whole::{self, WholeFault};
 use crate::{name, stream};
 
 /// Runs a download to its end, sharing included.
@@ -102,18 +104,85 @@ impl Job {
         self.announce_start(&target, &opened, Some(&signed), Some(about.size()))
             .await;
 
-        let edges = self.edges(&opened, about, &found_at);
-        let mut tasks = JoinSet::new();
-        let complete = have.contains_all(layout.all_groups());
-        let peers = self.peers(about, &found_at, complete, &mut tasks);
-        let (transfer, context) = self.transfer(layout, target.storage, peers, tasks);
         let verified = Verified::Manifest {
             publisher: signed.publisher,
             object: about.root,
         };
+        let mut edges = self.edges(&opened, about, &found_at);
+        if !opened.ranges && !layout.all_groups().is_empty() {
+            let edge = edges.remove(0);
+            if edges.is_empty() {
+                return self
+                    .whole(opened.body, edge, target, layout, verified)
+                    .await;
+            }
+        }
+        let mut tasks = JoinSet::new();
+        let complete = have.contains_all(layout.all_groups());
+        let peers = self.peers(about, &found_at, complete, &mut tasks);
+        let (transfer, context) = self.transfer(layout, target.storage, peers, tasks);
         let scratch = target.scratch;
         self.finish(transfer, context, edges, target.path, verified, scratch)
             .await
+    }
+
+    /// An object whose only server sends it whole or not at all.
+    async fn whole(
+        mut self,
+        body: Body,
+        edge: EdgeUrls,
+        target: Target,
+        layout: Layout,
+        verified: Verified,
+    ) -> Result<Report, DownloadError> {
+        let (context, _inputs) = self.context(layout, target.storage);
+        let output = std::mem::replace(&mut self.request.output, Output::Folder(PathBuf::new()));
+        let reader = match output {
+            Output::Stream(reader) => Some(reader),
+            Output::File(_) | Output::Folder(_) => None,
+        };
+        let copy = whole::copy(&context, &edge, body, reader, &self.progress);
+        match self.stop.run_until_cancelled(copy).await {
+            Some(Ok(())) => {}
+            ended => {
+                context.storage.checkpoint()?;
+                return Err(match ended {
+                    Some(Err(WholeFault::Fetch(fault))) => transfer::judge(fault).1,
+                    Some(Err(WholeFault::Output(error))) => DownloadError::Output(error),
+                    Some(Ok(())) | None => DownloadError::Cancelled,
+                });
+            }
+        }
+        if target.path.is_some() {
+            context.storage.commit()?;
+        }
+        self.complete(target.path, layout.size(), verified).await
+    }
+
+    /// Reports a file that came from one edge from beginning to end.
+    async fn complete(
+        &self,
+        path: Option<PathBuf>,
+        size: u64,
+        verified: Verified,
+    ) -> Result<Report, DownloadError> {
+        let report = Report {
+            path,
+            size,
+            time: self.started.elapsed(),
+            from_edge: size,
+            from_peers: 0,
+            from_peers_relayed: 0,
+            resumed: 0,
+            wasted: 0,
+            uploaded: 0,
+            peers: 0,
+            verified,
+        };
+        self.progress
+            .deliver(Event::Completed(report.clone()))
+            .await;
+        Ok(report)
     }
 
     /// A file that nobody described: as well as HTTP allows.
@@ -189,23 +258,7 @@ impl Job {
             .run_until_cancelled(copy)
             .await
             .ok_or(DownloadError::Cancelled)??;
-        let report = Report {
-            path,
-            size: bytes,
-            time: self.started.elapsed(),
-            from_edge: bytes,
-            from_peers: 0,
-            from_peers_relayed: 0,
-            resumed: 0,
-            wasted: 0,
-            uploaded: 0,
-            peers: 0,
-            verified: Verified::Length,
-        };
-        self.progress
-            .deliver(Event::Completed(report.clone()))
-            .await;
-        Ok(report)
+        self.complete(path, bytes, Verified::Length).await
     }
 
     fn check(
@@ -290,6 +343,16 @@ impl Job {
         )
     }
 
+    fn context(&self, layout: Layout, storage: Storage) -> (Arc<Context>, mpsc::Receiver<Input>) {
+        Context::new(
+            self.http.clone(),
+            layout,
+            storage,
+            Arc::new(Limiter::new(self.request.limit_down)),
+            Arc::new(Limiter::new(self.request.limit_up)),
+        )
+    }
+
     fn transfer(
         &mut self,
         layout: Layout,
@@ -298,13 +361,7 @@ impl Job {
         tasks: JoinSet<()>,
     ) -> (Transfer, Arc<Context>) {
         let have = storage.have();
-        let (context, inputs) = Context::new(
-            self.http.clone(),
-            layout,
-            storage,
-            Arc::new(Limiter::new(self.request.limit_down)),
-            Arc::new(Limiter::new(self.request.limit_up)),
-        );
+        let (context, inputs) = self.context(layout, storage);
         let clock = Clock::start();
         let config = Config {
             goal: core_goal(&self.request, clock),

@@ -118,7 +118,10 @@ impl DownloadError {
             Self::Usage(_) => 2,
             Self::Http(error) => http_exit_code(error),
             Self::Stalled { .. } => 4,
-            Self::Manifest { source: ManifestError::UnknownVersion { .. }, .. } => 7,
+            Self::Manifest {
+                source: ManifestError::UnknownVersion { .. },
+                ..
+            } => 7,
             Self::Manifest { .. }
             | Self::WrongPublisher { .. }
             | Self::Unsigned { .. }
@@ -136,16 +139,17 @@ impl DownloadError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let text = match self {
-            Self::Http(error) => return http_hint(error).map(str::to_owned),
-            Self::Store(error) => return store_hint(error).map(str::to_owned),
+            Self::Http(error) => http_hint(error),
+            Self::Store(error) => store_hint(error),
             Self::PublisherChanged { offered, .. } => {
                 return Some(format!(
                     "if the publisher told you of the new key, run again with --publisher {offered}"
                 ));
             }
-            Self::Manifest { source: ManifestError::UnknownVersion { .. }, .. } => {
-                "a newer peerlift is needed to read it"
-            }
+            Self::Manifest {
+                source: ManifestError::UnknownVersion { .. },
+                ..
+            } => "a newer peerlift is needed to read it",
             Self::Manifest { .. } | Self::Size { .. } | Self::CorruptOutboard { .. } => {
                 "tell the publisher: `peerlift publish` makes the sidecar files anew"
             }
@@ -154,7 +158,9 @@ impl DownloadError {
             Self::Expired { .. } => "ask the publisher for a fresh manifest",
             Self::Corrupt { .. } => "the verified part is kept; try again or use another mirror",
             Self::Stalled { .. } | Self::Cancelled => "run the same command to go on from here",
-            Self::Usage(_) | Self::Records { .. } | Self::Output(_) => return None,
+            Self::Records { .. } => "check the folder's permissions and the room on its disk",
+            Self::Output(_) => "run the same command again; a stream begins anew",
+            Self::Usage(_) => "`peerlift get --help` shows how it is meant",
         };
         Some(text.to_owned())
     }
@@ -177,8 +183,8 @@ fn http_exit_code(error: &HttpError) -> u8 {
     }
 }
 
-fn store_hint(error: &StoreError) -> Option<&'static str> {
-    Some(match error {
+fn store_hint(error: &StoreError) -> &'static str {
+    match error {
         StoreError::TargetExists { .. } => {
             "move it away, choose another name with -o, or --overwrite"
         }
@@ -201,19 +207,20 @@ fn store_hint(error: &StoreError) -> Option<&'static str> {
         | StoreError::Incomplete { .. }
         | StoreError::NotEmpty { .. }
         | StoreError::WrongSize { .. }
-        | _ => return None,
-    })
+        | _ => "check the disk, then run the same command to go on from here",
+    }
 }
 
-fn http_hint(error: &HttpError) -> Option<&'static str> {
-    Some(match error {
+fn http_hint(error: &HttpError) -> &'static str {
+    match error {
         HttpError::Status { status, .. } => match status.as_u16() {
             401 | 407 => "log in: give the server's token with --header 'Authorization: …'",
             403 => "you may not fetch it; a token may be missing (--header)",
             404 => "check the spelling of the URL",
             410 => "the publisher has removed it",
             429 | 503 => "the server is busy; run the same command later",
-            _ => return None,
+            500..=599 => "the server is in trouble; run the same command later",
+            _ => "check the URL, or ask the server's owner",
         },
         HttpError::Resolve { .. } => "check the spelling of the name, and your network",
         HttpError::Connect { .. } | HttpError::Silent { .. } | HttpError::Broken { .. } => {
@@ -223,10 +230,10 @@ fn http_hint(error: &HttpError) -> Option<&'static str> {
         HttpError::Tls { .. } => "the server's certificate is not trusted by this machine",
         HttpError::Redirects { .. } => "the server sends us in circles; tell its owner",
         HttpError::Changed { .. } => "run the same command to fetch the new version",
-        HttpError::Setup(_)
-        | HttpError::NoRanges { .. }
-        | HttpError::Nonsense { .. }
-        | HttpError::TooLarge { .. }
-        | _ => return None,
-    })
+        HttpError::NoRanges { .. } => "another mirror may give parts of files (--mirror)",
+        HttpError::Nonsense { .. } | HttpError::TooLarge { .. } => {
+            "check the URL: what answers there is no such server"
+        }
+        HttpError::Setup(_) | _ => "check the proxy settings and certificates of this machine",
+    }
 }

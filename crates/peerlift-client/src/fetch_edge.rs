@@ -19,6 +19,9 @@ use crate::storage::WriteFault;
 /// 500 bytes of headers each way and a round trip, so a gap of a few KiB is cheaper to read over.
 const NODE_GAP_BYTES: u64 = 4 * 1024;
 
+/// The longest outboard that is fetched whole: that of 8 GiB. It is held in memory.
+const WHOLE_OUTBOARD_BYTES_MAX: usize = 32 << 20;
+
 /// An edge as the fetching tasks see it.
 #[derive(Clone, Debug)]
 pub(crate) struct EdgeUrls {
@@ -102,7 +105,7 @@ async fn receive(
 }
 
 /// Makes sure that every node is known that `groups` are verified against.
-async fn fetch_nodes(
+pub(crate) async fn fetch_nodes(
     context: &Context,
     edge: &EdgeUrls,
     groups: GroupRange,
@@ -112,20 +115,53 @@ async fn fetch_nodes(
     };
     // Top-down: a node can be checked only once its parents are known.
     for range in coalesce(context.storage.missing_nodes(groups)) {
-        let mut body = context.http.range(outboard, range, None).await?;
+        let mut body = match context.http.range(outboard, range, None).await {
+            Ok(body) => body,
+            Err(HttpError::NoRanges { .. }) => return fetch_all_nodes(context, outboard).await,
+            Err(error) => return Err(error.into()),
+        };
         let mut nodes = Vec::with_capacity(usize::try_from(range.len()).unwrap_or(0));
         while let Some(chunk) = body.chunk().await? {
             nodes.extend_from_slice(&chunk);
         }
-        context
-            .storage
-            .accept_nodes(range, &nodes)
-            .map_err(|fault| match fault {
-                WriteFault::Corrupt => FetchFault::CorruptOutboard(outboard.clone()),
-                WriteFault::Storage(error) => FetchFault::Storage(error),
-            })?;
+        accept(context, outboard, range, &nodes)?;
     }
     Ok(())
+}
+
+/// Fetches a whole outboard, from a server that does not give parts of it.
+async fn fetch_all_nodes(context: &Context, outboard: &Url) -> Result<(), FetchFault> {
+    let _once = context.outboard.lock().await;
+    let missing = context.storage.missing_nodes(context.layout.all_groups());
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let (nodes, _) = context
+        .http
+        .small(outboard, WHOLE_OUTBOARD_BYTES_MAX)
+        .await?;
+    for range in missing {
+        let at = |offset| usize::try_from(offset).unwrap_or(usize::MAX);
+        let part = nodes.get(at(range.start())..at(range.end()));
+        let part = part.ok_or_else(|| FetchFault::CorruptOutboard(outboard.clone()))?;
+        accept(context, outboard, range, part)?;
+    }
+    Ok(())
+}
+
+fn accept(
+    context: &Context,
+    outboard: &Url,
+    range: ByteRange,
+    nodes: &[u8],
+) -> Result<(), FetchFault> {
+    context
+        .storage
+        .accept_nodes(range, nodes)
+        .map_err(|fault| match fault {
+            WriteFault::Corrupt => FetchFault::CorruptOutboard(outboard.clone()),
+            WriteFault::Storage(error) => FetchFault::Storage(error),
+        })
 }
 
 fn coalesce(ranges: Vec<ByteRange>) -> Vec<ByteRange> {

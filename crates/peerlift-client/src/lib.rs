@@ -56,6 +56,7 @@ mod single;
 mod storage;
 mod stream;
 mod transfer;
+mod whole;
 
 pub use client::{Client, ClientConfig, Download, FoundManifest};
 pub use error::DownloadError;

@@ -61,6 +61,9 @@ impl DownloadRequest {
     }
 }
 
+/// Whoever reads a download along.
+pub(crate) type Reader = Box<dyn AsyncWrite + Send + Sync + Unpin>;
+
 /// Where a download goes.
 pub enum Output {
     /// A file of this name.
@@ -68,7 +71,7 @@ pub enum Output {
     /// A file in this folder, named by the manifest, else by the server, else by the URL.
     Folder(PathBuf),
     /// In order and verified before it is written.
-    Stream(Box<dyn AsyncWrite + Send + Sync + Unpin>),
+    Stream(Reader),
 }
 
 impl fmt::Debug for Output {

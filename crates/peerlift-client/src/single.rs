@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use peerlift_net::http::Body;
 use peerlift_store::PlainPartial;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::{Duration, Instant};
 
 use crate::error::DownloadError;
 use crate::event::{Event, Snapshot};
 use crate::limiter::Limiter;
 use crate::progress::Progress;
+use crate::request::Reader;
 use crate::storage;
 
 /// How often a snapshot is sent.
@@ -22,7 +23,7 @@ pub(crate) enum Sink {
     /// A file that gets its name when it is complete.
     File(Box<PlainPartial>),
     /// Whoever reads along.
-    Stream(Box<dyn AsyncWrite + Send + Sync + Unpin>),
+    Stream(Reader),
 }
 
 impl Sink {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use peerlift_model::GroupRange;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 
 use crate::context::Context;
 use crate::error::DownloadError;
+use crate::request::Reader;
 
 /// Groups written at a time: 1 MiB, a pipe's largest usual size.
 const STEP_GROUPS: u32 = 64;
@@ -20,7 +21,7 @@ const STEP_GROUPS: u32 = 64;
 pub(crate) async fn write_in_order(
     context: Arc<Context>,
     mut frontier: watch::Receiver<u32>,
-    mut output: Box<dyn AsyncWrite + Send + Sync + Unpin>,
+    mut output: Reader,
 ) -> Result<(), DownloadError> {
     let end = context.layout.group_count();
     let mut at = 0;

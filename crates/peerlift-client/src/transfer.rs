@@ -417,14 +417,15 @@ impl Transfer {
 }
 
 /// What a failed fetch means for its edge.
-enum Verdict {
+pub(crate) enum Verdict {
     /// The core decides.
     Fault(Fault),
     /// Asking again is pointless.
     Gone,
 }
 
-fn judge(fault: FetchFault) -> (Verdict, DownloadError) {
+/// What a fault means for its edge, and how it is told.
+pub(crate) fn judge(fault: FetchFault) -> (Verdict, DownloadError) {
     match fault {
         FetchFault::Corrupt(url) => (
             Verdict::Fault(Fault::Corrupt),

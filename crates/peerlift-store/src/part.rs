@@ -122,6 +122,10 @@ impl PartPaths {
         found: Option<Found>,
     ) -> Result<Displaced, StoreError> {
         match (foreign, found) {
+            // Nobody can tell which version it is a part of, so nobody can go on with it.
+            (ForeignPart::MoveAside, Some(Found::Version(version))) if version.is_empty() => {
+                Ok(Displaced::Discarded)
+            }
             (ForeignPart::MoveAside, _) => self.move_aside().map(|()| Displaced::MovedAside),
             (ForeignPart::Discard, Some(_)) => Ok(Displaced::Discarded),
             (ForeignPart::Refuse, Some(found)) => Err(StoreError::OtherObject {

@@ -152,6 +152,9 @@ impl HttpError {
                 source: Box::new(tls),
             };
         }
+        if is_not_http(&error) {
+            return Self::Nonsense { url: url.clone() };
+        }
         if error.is_connect() {
             return Self::Connect {
                 host,
@@ -202,6 +205,14 @@ fn tls_cause(error: &reqwest::Error) -> Option<rustls::Error> {
     causes(error)
         .find_map(|cause| cause.downcast_ref::<rustls::Error>())
         .cloned()
+}
+
+fn is_not_http(error: &reqwest::Error) -> bool {
+    causes(error).any(|cause| {
+        cause
+            .downcast_ref::<hyper::Error>()
+            .is_some_and(hyper::Error::is_parse)
+    })
 }
 
 /// hyper reports a body shorter than its `Content-Length` or chunk as an incomplete message.
