@@ -33,6 +33,16 @@ pub(crate) struct EdgeUrls {
     pub(crate) validator: Option<Validator>,
 }
 
+impl EdgeUrls {
+    /// Whose fault it is that bytes of this edge were not kept.
+    pub(crate) fn blame(&self, fault: WriteFault) -> FetchFault {
+        match fault {
+            WriteFault::Corrupt => FetchFault::Corrupt(self.file.clone()),
+            WriteFault::Storage(error) => FetchFault::Storage(error),
+        }
+    }
+}
+
 /// Why a fetch ended early.
 #[derive(Debug)]
 pub(crate) enum FetchFault {
@@ -87,10 +97,7 @@ async fn receive(
             let groups = context
                 .storage
                 .write(first, &run)
-                .map_err(|fault| match fault {
-                    WriteFault::Corrupt => FetchFault::Corrupt(edge.file.clone()),
-                    WriteFault::Storage(error) => FetchFault::Storage(error),
-                })?;
+                .map_err(|fault| edge.blame(fault))?;
             context.tell(Input::Arrived { request, groups }).await;
         }
     }

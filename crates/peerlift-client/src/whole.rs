@@ -13,7 +13,6 @@ use crate::fetch_edge::{EdgeUrls, FetchFault, fetch_nodes};
 use crate::groups::GroupCutter;
 use crate::progress::Progress;
 use crate::request::Reader;
-use crate::storage::WriteFault;
 
 /// How often a snapshot is sent.
 const TICK: Duration = Duration::from_millis(250);
@@ -52,10 +51,7 @@ pub(crate) async fn copy(
             context
                 .storage
                 .write(first, &run)
-                .map_err(|fault| match fault {
-                    WriteFault::Corrupt => FetchFault::Corrupt(edge.file.clone()),
-                    WriteFault::Storage(error) => FetchFault::Storage(error),
-                })?;
+                .map_err(|fault| edge.blame(fault))?;
             if let Some(reader) = &mut reader {
                 reader.write_all(&run).await.map_err(WholeFault::Output)?;
             }
