@@ -8,24 +8,58 @@ from scenarios.b_swarm import get, opened, peer
 LIAR_PORT = 7000
 
 
-@scenario("swarm")
-def a_liar_hurts_nobody(stage):
-    """It has the line of an edge, so that everybody would like to have it."""
-    net, server, film = opened(stage, peer("honest"), peer("reader"),
-                               peer("liar", up=50), size=8 << 20)
-    get(stage, net, server, film, "honest").wait_report()
+def liar_among(stage, net, server, film, how):
+    """Starts a liar; it has the line of an edge, so that everybody would like to have it."""
     manifest = stage.command([stage.tools.peerlift, "inspect", "--json",
                               f"{server.url}/{film.name}"], "inspect", net["edge"])
     liar = stage.start([stage.tools.liar, server.url, f"{net['liar'].address}:{LIAR_PORT}",
-                        root_of(manifest), film.size], "liar", net["liar"])
+                        root_of(manifest), film.size, how], "liar", net["liar"])
     liar.wait_line(lambda line: line == "ready", "readiness", 30)
+    return liar
+
+
+def poisoned(stage, how):
+    """One peer reads from an edge, an honest peer and a liar. Gives the lies and the report."""
+    net, server, film = opened(stage, peer("honest"), peer("reader"), peer("liar", up=50))
+    get(stage, net, server, film, "honest").wait_report()
+    liar = liar_among(stage, net, server, film, how)
     report = get(stage, net, server, film, "reader").wait_report()
     lies = sum(line.text == "lied" for line in liar.lines)
-    stage.check(lies > 0, "nobody asked the liar")
-    # It is found out by the first group of each answer, and then nobody asks again.
-    stage.check(net["liar"].sent() < film.size / 2, f"{net['liar'].sent()} bytes of garbage")
-    stage.note(f"{lies} lies, {net['liar'].sent() / 1024:.0f} KiB of garbage, "
+    sent = net["liar"].sent()
+    # Found out by the first group of each answer, or not listened to at all.
+    stage.check(sent < film.size / 4, f"{sent} bytes sent by the liar")
+    stage.note(f"{lies} lies, {sent / 1024:.0f} KiB sent by the liar, "
                f"{report['from_peers'] / film.size:.0%} from peers")
+    return lies, report
+
+
+@scenario("swarm")
+def a_liar_hurts_nobody(stage):
+    lies, _ = poisoned(stage, "garbage")
+    stage.check(lies > 0, "nobody asked the liar")
+
+
+@scenario("swarm")
+def a_peer_that_promises_and_stalls_hurts_nobody(stage):
+    lies, report = poisoned(stage, "stall")
+    stage.check(lies > 0, "nobody asked the liar")
+    stage.check(report["from_peers"] > 0, "nothing came from the honest peer")
+
+
+@scenario("swarm")
+def a_peer_with_another_object_is_not_asked(stage):
+    lies, _ = poisoned(stage, "other")
+    stage.equal(lies, 0, "requests to a peer with another object")
+
+
+@scenario("swarm")
+def a_forged_ticket_opens_nothing(stage):
+    net, server, film = opened(stage, peer("honest"), peer("liar"))
+    honest = get(stage, net, server, film, "honest")
+    honest.wait_report()
+    thief = liar_among(stage, net, server, film, "thief")
+    thief.wait_line(lambda line: line == "Refused", "refusal", 30)
+    stage.check(honest.program.code is None, "the honest peer ended")
 
 
 @scenario("swarm")

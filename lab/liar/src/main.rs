@@ -1,11 +1,18 @@
-//! A peer that claims to have everything and sends garbage, for the lab's `poison` scenarios.
+//! A peer that does not mean well, for the lab's `poison` scenarios.
 //!
 //! It speaks the protocols well: it logs in to the control node, announces the object as
-//! complete, greets whoever comes, and answers every request at once, with bytes that prove
-//! nothing. It shares no code with a real peer beyond the messages themselves.
+//! complete and greets whoever comes. It shares no code with a real peer beyond the messages
+//! themselves. What it does then is the last word of its command line:
 //!
-//! usage: `lab-liar CONTROL_URL ADDRESS:PORT OBJECT SIZE`. It prints `ready` when the control node
-//! knows it, and `lied` for each answer. It ends when it is told to.
+//! * `garbage`: answers every request at once, with bytes that prove nothing;
+//! * `stall`: promises every answer and sends nothing more;
+//! * `other`: greets everybody with another object's name;
+//! * `thief`: announces nothing, dials the peers it is introduced to, and asks them for the object
+//!   with a ticket that nobody signed.
+//!
+//! usage: `lab-liar CONTROL_URL ADDRESS:PORT OBJECT SIZE HOW`. It prints `ready` when the control
+//! node knows it, `lied` for each answer, and as a thief the status of the answer it got. It ends
+//! when it is told to.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -13,12 +20,13 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use iroh::endpoint::{Connection, RecvStream, SendStream, presets};
-use iroh::{Endpoint, RelayMode, SecretKey};
-use peerlift_model::{GROUP_BYTES, GroupSet, Layout, ObjectId};
+use iroh::{Endpoint, EndpointAddr, EndpointId, RelayMode, SecretKey, TransportAddr};
+use peerlift_model::{GROUP_BYTES, GroupRange, GroupSet, Layout, ObjectId};
 use peerlift_net::control::{ControlEvent, ControlSession, Identity};
 use peerlift_wire::PeerAddress;
 use peerlift_wire::frame::{FRAME_HEADER_BYTES, encode_frame, frame_length};
 use peerlift_wire::peer::{ALPN, Hello, PeerMessage, RangeRequest, RangeStatus};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
@@ -34,6 +42,9 @@ async fn main() -> Result<()> {
     let liar = Liar::from_arguments()?;
     let endpoint = liar.endpoint().await?;
     let tasks = TaskTracker::new();
+    if liar.how == How::Thief {
+        return liar.steal(&endpoint, &tasks).await;
+    }
     let _session = liar.announce(&tasks).await?;
     say("ready");
     while let Some(incoming) = endpoint.accept().await {
@@ -58,19 +69,44 @@ struct Liar {
     address: SocketAddr,
     object: ObjectId,
     layout: Layout,
+    how: How,
+}
+
+/// What it does to others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    Garbage,
+    Stall,
+    Other,
+    Thief,
+}
+
+impl std::str::FromStr for How {
+    type Err = anyhow::Error;
+
+    fn from_str(word: &str) -> Result<Self> {
+        match word {
+            "garbage" => Ok(Self::Garbage),
+            "stall" => Ok(Self::Stall),
+            "other" => Ok(Self::Other),
+            "thief" => Ok(Self::Thief),
+            _ => bail!("{word}: no way to lie"),
+        }
+    }
 }
 
 impl Liar {
     fn from_arguments() -> Result<Self> {
         let words: Vec<String> = std::env::args().skip(1).collect();
-        let [control, address, object, size] = words.as_slice() else {
-            bail!("usage: lab-liar CONTROL_URL ADDRESS:PORT OBJECT SIZE");
+        let [control, address, object, size, how] = words.as_slice() else {
+            bail!("usage: lab-liar CONTROL_URL ADDRESS:PORT OBJECT SIZE HOW");
         };
         Ok(Self {
             control: control.parse().context("control URL")?,
             address: address.parse().context("address")?,
             object: object.parse().context("object")?,
             layout: Layout::new(size.parse().context("size")?).context("size")?,
+            how: how.parse()?,
         })
     }
 
@@ -86,8 +122,11 @@ impl Liar {
             .context("bind")
     }
 
-    /// Tells the control node that everything is here.
-    async fn announce(&self, tasks: &TaskTracker) -> Result<ControlSession> {
+    /// Logs in to the control node.
+    async fn log_in(
+        &self,
+        tasks: &TaskTracker,
+    ) -> Result<(ControlSession, mpsc::Receiver<ControlEvent>)> {
         let identity = Identity {
             key_seed: KEY_SEED,
             agent: "lab-liar".to_owned(),
@@ -96,17 +135,71 @@ impl Liar {
         let stop = CancellationToken::new();
         let (session, mut events) =
             ControlSession::start(self.control.clone(), identity, tasks, stop);
+        let direct = vec![self.address];
         session
             .address(PeerAddress {
-                direct: vec![self.address],
+                direct,
                 relay: None,
             })
             .await;
-        session.announce(self.object, true).await;
         match events.recv().await {
-            Some(ControlEvent::Connected { .. }) => {}
+            Some(ControlEvent::Connected { .. }) => Ok((session, events)),
             other => bail!("no session: {other:?}"),
         }
+    }
+
+    /// Asks whoever it is introduced to, with a forged ticket, and says how that ends.
+    async fn steal(&self, endpoint: &Endpoint, tasks: &TaskTracker) -> Result<()> {
+        let (session, mut events) = self.log_in(tasks).await?;
+        session.query(self.object, 1, Vec::new()).await;
+        say("ready");
+        let victim = loop {
+            match events.recv().await.context("the session is over")? {
+                ControlEvent::Introductions(named) if !named.peers.is_empty() => {
+                    break named.peers.into_iter().next().context("a peer")?;
+                }
+                ControlEvent::Connected { .. }
+                | ControlEvent::Introductions(_)
+                | ControlEvent::Lost { .. } => {}
+            }
+        };
+        let id = EndpointId::from_bytes(victim.peer.as_bytes())?;
+        let direct = victim.address.direct.into_iter().map(TransportAddr::Ip);
+        let address = EndpointAddr::from_parts(id, direct);
+        let connection = endpoint.connect(address, ALPN).await?;
+        let (mut control, _answers) = connection.open_bi().await?;
+        let mut ticket = victim.ticket.to_vec();
+        if let Some(last) = ticket.last_mut() {
+            *last ^= 1;
+        }
+        let hello = self.hello(self.object, Some(ticket.into()));
+        control.write_all(&encode_frame(&hello.encode())?).await?;
+        let (mut send, mut receive) = connection.open_bi().await?;
+        let request = RangeRequest {
+            groups: GroupRange::new(0, 1),
+        };
+        send.write_all(&encode_frame(&request.encode())?).await?;
+        let mut status = [0; 1];
+        receive.read_exact(&mut status).await?;
+        say(&format!("{:?}", RangeStatus::from_byte(status[0])?));
+        connection.closed().await;
+        Ok(())
+    }
+
+    fn hello(&self, object: ObjectId, ticket: Option<Bytes>) -> PeerMessage {
+        let agent = "lab-liar".to_owned();
+        PeerMessage::Hello(Hello {
+            object,
+            ticket,
+            share: true,
+            agent,
+        })
+    }
+
+    /// Tells the control node that everything is here.
+    async fn announce(&self, tasks: &TaskTracker) -> Result<ControlSession> {
+        let (session, mut events) = self.log_in(tasks).await?;
+        session.announce(self.object, true).await;
         tasks.spawn(async move { while events.recv().await.is_some() {} });
         Ok(session)
     }
@@ -115,12 +208,11 @@ impl Liar {
     async fn converse(&self, connection: Connection) -> Result<()> {
         let (mut send, mut recv) = connection.accept_bi().await?;
         read_frame(&mut recv).await?;
-        let hello = PeerMessage::Hello(Hello {
-            object: self.object,
-            ticket: None,
-            share: true,
-            agent: "lab-liar".to_owned(),
-        });
+        let object = match self.how {
+            How::Other => ObjectId::new([GARBAGE; 32]),
+            How::Garbage | How::Stall | How::Thief => self.object,
+        };
+        let hello = self.hello(object, None);
         let everything: GroupSet = [self.layout.all_groups()].into_iter().collect();
         let promises = PeerMessage::have_map(&everything);
         for message in [hello]
@@ -132,7 +224,10 @@ impl Liar {
         }
         loop {
             let (answer, request) = connection.accept_bi().await?;
-            lie(answer, request).await?;
+            match self.how {
+                How::Stall => promise(answer, request).await?,
+                How::Garbage | How::Other | How::Thief => lie(answer, request).await?,
+            }
         }
     }
 }
@@ -148,6 +243,18 @@ async fn lie(mut answer: SendStream, mut request: RecvStream) -> Result<()> {
         }
     }
     say("lied");
+    Ok(())
+}
+
+/// Promises an answer, and keeps its stream open for as long as the other side likes.
+async fn promise(mut answer: SendStream, mut request: RecvStream) -> Result<()> {
+    read_frame(&mut request).await?;
+    answer.write_all(&[RangeStatus::Ok.to_byte()]).await?;
+    say("lied");
+    tokio::spawn(async move {
+        // Whatever ends it, it was the other side.
+        let _ = answer.stopped().await;
+    });
     Ok(())
 }
 
