@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::args::{self, GoalWord, Limit, ShareWord};
+use crate::args::{self, GoalSetting, Limit, ShareWord};
 use crate::failure::{Exit, Failure, printable};
 
 /// The longest configuration file that is read; all settings with comments need 4 KiB.
@@ -78,11 +78,11 @@ section! {
         /// or "ask": once for each publisher, in a terminal. Without a terminal, "ask" means no.
         #[serde(deserialize_with = "args::from_text")]
         share: ShareWord = ShareWord::Ask, "\"ask\"";
-        /// What matters most. "thrifty": as fast as the publisher's server alone, and as cheap for
+        /// What matters most. "publisher": what the publisher recommends, else "thrifty". "thrifty": as fast as the publisher's server alone, and as cheap for
         /// the publisher as possible. "fastest": whatever it costs the publisher. "floor=RATE" and
         /// "deadline=DURATION": as cheap as that allows. "in-order": for whoever reads along.
         #[serde(deserialize_with = "args::from_text")]
-        goal: GoalWord = GoalWord::default(), "\"thrifty\"";
+        goal: GoalSetting = GoalSetting::default(), "\"publisher\"";
         /// Whether to look for other downloaders at all.
         peers: bool = true, "true";
         /// Cap on everything that comes in, such as "5M" or "40Mbit".

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use http::HeaderMap;
-use peerlift_content::{Manifest, VerifiedManifest};
+use peerlift_content::{Manifest, Policy, VerifiedManifest};
 use peerlift_model::Layout;
 use peerlift_net::http::{Body, HttpClient, HttpOptions, Opened};
 use peerlift_store::StoreError;
@@ -120,7 +120,8 @@ impl Job {
         let mut tasks = JoinSet::new();
         let complete = have.contains_all(layout.all_groups());
         let peers = self.peers(about, &found_at, complete, &mut tasks);
-        let (transfer, context) = self.transfer(layout, target.storage, peers, tasks);
+        let (transfer, context) =
+            self.transfer(layout, target.storage, Some(&about.policy), peers, tasks);
         let scratch = target.scratch;
         self.finish(transfer, context, edges, target.path, verified, scratch)
             .await
@@ -209,7 +210,7 @@ impl Job {
             validator: Some(validator),
         };
         let (transfer, context) =
-            self.transfer(layout, target.storage, Peers::none(), JoinSet::new());
+            self.transfer(layout, target.storage, None, Peers::none(), JoinSet::new());
         self.finish(
             transfer,
             context,
@@ -357,6 +358,7 @@ impl Job {
         &mut self,
         layout: Layout,
         storage: Storage,
+        policy: Option<&Policy>,
         peers: Peers,
         tasks: JoinSet<()>,
     ) -> (Transfer, Arc<Context>) {
@@ -364,7 +366,7 @@ impl Job {
         let (context, inputs) = self.context(layout, storage);
         let clock = Clock::start();
         let config = Config {
-            goal: core_goal(&self.request, clock),
+            goal: core_goal(&self.request, policy, clock),
             spread: None,
             share: self.request.share.is_on(),
             limits: Limits::default(),
@@ -379,6 +381,7 @@ impl Job {
             tasks,
             progress: self.progress.clone(),
             patience: self.request.patience,
+            upload_cap: policy.and_then(|policy| policy.upload_cap_bytes),
         };
         (Transfer::new(parts), context)
     }
@@ -581,11 +584,16 @@ pub(crate) fn http_client(
     })?)
 }
 
-fn core_goal(request: &DownloadRequest, clock: Clock) -> peerlift_swarm::Goal {
+fn core_goal(
+    request: &DownloadRequest,
+    policy: Option<&Policy>,
+    clock: Clock,
+) -> peerlift_swarm::Goal {
     if let Output::Stream(_) = request.output {
         return peerlift_swarm::Goal::InOrder;
     }
-    match request.goal {
+    let recommended = policy.and_then(|policy| Goal::recommended(policy.goal.as_deref()?));
+    match request.goal.or(recommended).unwrap_or_default() {
         Goal::Fastest => peerlift_swarm::Goal::Fastest,
         Goal::Thrifty => peerlift_swarm::Goal::Thrifty,
         Goal::Floor(rate) => peerlift_swarm::Goal::Floor(rate),

@@ -16,8 +16,9 @@ pub struct DownloadRequest {
     pub urls: Vec<Url>,
     /// Where it goes.
     pub output: Output,
-    /// What matters most. Default: [`Goal::Thrifty`].
-    pub goal: Goal,
+    /// What matters most. `None`, the default: what the publisher recommends, else
+    /// [`Goal::Thrifty`].
+    pub goal: Option<Goal>,
     /// Whether others may fetch it from here. Default: [`Share::Off`]; anything else is the
     /// caller's word that the user has agreed.
     pub share: Share,
@@ -47,7 +48,7 @@ impl DownloadRequest {
         Self {
             urls,
             output,
-            goal: Goal::Thrifty,
+            goal: None,
             share: Share::Off,
             peers: true,
             limit_down: None,
@@ -100,6 +101,25 @@ pub enum Goal {
     InOrder,
 }
 
+impl Goal {
+    /// Reads what a manifest recommends: `fastest`, `thrifty`, `in-order`, `floor=` bytes a second,
+    /// `deadline=` seconds with an `s`. `None`: a later version's word.
+    pub(crate) fn recommended(text: &str) -> Option<Self> {
+        let goal = match text.split_once('=') {
+            None if text == "fastest" => Self::Fastest,
+            None if text == "thrifty" => Self::Thrifty,
+            None if text == "in-order" => Self::InOrder,
+            Some(("floor", rate)) => Self::Floor(Rate::from_bytes_per_s(rate.parse().ok()?)),
+            Some(("deadline", time)) => {
+                let seconds = time.strip_suffix('s')?.parse().ok()?;
+                Self::Deadline(Duration::try_from_secs_f64(seconds).ok()?)
+            }
+            None | Some(_) => return None,
+        };
+        Some(goal)
+    }
+}
+
 /// Whether others may fetch from this machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Share {
@@ -117,5 +137,29 @@ impl Share {
     #[must_use]
     pub fn is_on(self) -> bool {
         self != Self::Off
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn publishers_recommend_goals() {
+        assert_eq!(Goal::recommended("fastest"), Some(Goal::Fastest));
+        let floor = Goal::Floor(Rate::from_bytes_per_s(5));
+        assert_eq!(Goal::recommended("floor=5"), Some(floor));
+        let deadline = Goal::Deadline(Duration::from_millis(1500));
+        assert_eq!(Goal::recommended("deadline=1.5s"), Some(deadline));
+        for unknown in [
+            "",
+            "cheapest",
+            "floor=",
+            "floor=x",
+            "deadline=5",
+            "deadline=-1s",
+        ] {
+            assert_eq!(Goal::recommended(unknown), None, "{unknown}");
+        }
     }
 }

@@ -18,7 +18,9 @@ use std::time::Duration;
 
 use peerlift_model::{GroupRange, GroupSet, Timestamp};
 use peerlift_net::http::HttpError;
-use peerlift_swarm::{Event, Fault, Output, RequestEnd, RequestId, SourceId, Status, Swarm};
+use peerlift_swarm::{
+    Event, Fault, Output, RequestEnd, RequestId, ServeId, SourceId, Status, Swarm,
+};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -59,6 +61,8 @@ pub(crate) struct Transfer {
     progress: Progress,
     frontier: watch::Sender<u32>,
     patience: Duration,
+    /// Bytes that may still be sent to others.
+    upload_left: Option<u64>,
 }
 
 /// A request under way.
@@ -82,6 +86,8 @@ pub(crate) struct Parts {
     pub(crate) progress: Progress,
     /// How long nothing may arrive before the transfer gives up.
     pub(crate) patience: Duration,
+    /// How many bytes the publisher lets one client send to others in one run.
+    pub(crate) upload_cap: Option<u64>,
 }
 
 impl Transfer {
@@ -102,6 +108,7 @@ impl Transfer {
             progress: parts.progress,
             frontier: watch::Sender::new(frontier),
             patience: parts.patience,
+            upload_left: parts.upload_cap,
         }
     }
 
@@ -214,11 +221,23 @@ impl Transfer {
                     self.tell(event);
                 }
             }
-            Input::Served { serve, bytes } => self.tell(Event::Served { serve, bytes }),
+            Input::Served { serve, bytes } => self.served(serve, bytes),
             Input::ServeEnded { serve } => {
                 self.peers.serve_ended(serve);
                 self.tell(Event::ServeEnded { serve });
             }
+        }
+    }
+
+    fn served(&mut self, serve: ServeId, bytes: u64) {
+        self.tell(Event::Served { serve, bytes });
+        let Some(left) = &mut self.upload_left else {
+            return;
+        };
+        *left = left.saturating_sub(bytes);
+        if *left == 0 {
+            self.upload_left = None;
+            self.tell(Event::Share { share: false });
         }
     }
 

@@ -65,6 +65,7 @@ pub(crate) struct GetArgs {
     #[arg(long, value_name = "WHEN", help_heading = "Speed and sharing")]
     pub(crate) share: Option<ShareWord>,
     /// What matters most: fastest, thrifty, floor=RATE, deadline=DURATION, in-order
+    /// [default: as the publisher recommends, else thrifty]
     #[arg(long, value_name = "GOAL", help_heading = "Speed and sharing")]
     pub(crate) goal: Option<GoalWord>,
     /// Use the publisher's servers only

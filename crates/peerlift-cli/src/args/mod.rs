@@ -18,7 +18,7 @@ pub(crate) use get::{GetArgs, Source};
 pub(crate) use inspect::InspectArgs;
 pub(crate) use publish::PublishArgs;
 pub(crate) use serve::ServeArgs;
-pub(crate) use values::{GoalWord, Header, Limit, ShareWord, duration, from_text};
+pub(crate) use values::{GoalSetting, Header, Limit, ShareWord, duration, from_text};
 pub(crate) use verify::VerifyArgs;
 
 /// The whole command line.

@@ -47,6 +47,21 @@ impl fmt::Display for GoalWord {
     }
 }
 
+/// The goal of the configuration file: one of [`GoalWord`], or the publisher's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct GoalSetting(pub(crate) Option<Goal>);
+
+impl FromStr for GoalSetting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "publisher" {
+            return Ok(Self(None));
+        }
+        text.parse::<GoalWord>().map(|goal| Self(Some(goal.0)))
+    }
+}
+
 fn unknown_goal(text: &str) -> String {
     format!(
         "{text:?} is no goal; goals are fastest, thrifty, floor=RATE, deadline=DURATION, in-order"

@@ -137,7 +137,7 @@ impl<'a> Options<'a> {
             ShareWord::Ask => Share::Off,
         };
         let mut request = DownloadRequest::new(source.urls.clone(), place.output());
-        request.goal = args.goal.unwrap_or(config.goal).0;
+        request.goal = args.goal.map(|goal| goal.0).or(config.goal.0);
         request.share = share;
         request.peers = if args.no_peers {
             false
