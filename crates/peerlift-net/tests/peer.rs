@@ -87,10 +87,9 @@ struct End {
 async fn met() -> (End, End) {
     let (dialler, listener) = (node(DIALLER).await, node(LISTENER).await);
     let place = place(&listener);
-    let (dialling, listening) = within(async {
-        tokio::join!(dial(dialler, listener.id(), &place), listen(listener))
-    })
-    .await;
+    let (dialling, listening) =
+        within(async { tokio::join!(dial(dialler, listener.id(), &place), listen(listener)) })
+            .await;
     (dialling, listening)
 }
 
@@ -182,8 +181,7 @@ async fn ranges_flow_both_ways_however_long() {
             }
             reply.finish().unwrap();
         };
-        let (read, ()) =
-            within(async { tokio::join!(answer.read_exact(&mut got), sending) }).await;
+        let (read, ()) = within(async { tokio::join!(answer.read_exact(&mut got), sending) }).await;
         assert_eq!(read, Ok(()));
         assert!(got == bytes);
     }
@@ -597,14 +595,17 @@ async fn peers_that_know_only_a_relay_find_the_direct_way() {
         relay: listener.address().relay,
     };
     assert_eq!(place.relay.as_ref(), Some(&relay.url));
-    let (dialling, listening) = within(async {
-        tokio::join!(dial(dialler, listener.id(), &place), listen(listener))
-    })
-    .await;
+    let (dialling, listening) =
+        within(async { tokio::join!(dial(dialler, listener.id(), &place), listen(listener)) })
+            .await;
     for link in [&dialling.link, &listening.link] {
         let deadline = Instant::now() + TOO_LONG;
         while link.path() != Path::Direct {
-            assert!(Instant::now() < deadline, "the path stays {:?}", link.path());
+            assert!(
+                Instant::now() < deadline,
+                "the path stays {:?}",
+                link.path()
+            );
             sleep(Duration::from_millis(10)).await;
         }
     }

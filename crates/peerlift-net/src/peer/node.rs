@@ -15,6 +15,7 @@ use peerlift_model::PeerId;
 use peerlift_wire::PeerAddress;
 use peerlift_wire::peer::ALPN;
 use tokio::sync::Mutex;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{PeerLink, PeerLinkError};
 
@@ -61,6 +62,7 @@ pub struct PeerNodeConfig {
 pub struct PeerNode {
     endpoint: Endpoint,
     addresses: Mutex<Pin<Box<dyn Stream<Item = EndpointAddr> + Send>>>,
+    _doorkeeper: Option<AbortOnDropHandle<()>>,
 }
 
 impl PeerNode {
@@ -82,9 +84,12 @@ impl PeerNode {
         }
         let endpoint = builder.bind().await.map_err(local)?;
         let addresses = Mutex::new(endpoint.watch_addr().stream_updates_only().boxed());
+        let doorkeeper = (!config.accept)
+            .then(|| AbortOnDropHandle::new(tokio::spawn(refuse_all(endpoint.clone()))));
         Ok(Self {
             endpoint,
             addresses,
+            _doorkeeper: doorkeeper,
         })
     }
 
@@ -142,7 +147,8 @@ impl PeerNode {
         Ok(PeerLink::new(connection))
     }
 
-    /// The next stranger whose handshake is complete; `None` once the node is closed.
+    /// The next stranger at the door; `None` once the node is closed. To be called only on a node
+    /// that accepts.
     ///
     /// Handshakes run side by side: one that is slow holds up nobody.
     pub async fn accept(&self) -> Option<Accepting> {
@@ -184,6 +190,13 @@ impl Accepting {
     /// Sends the stranger away before any work is done for it.
     pub fn refuse(self) {
         self.0.refuse();
+    }
+}
+
+/// Without this strangers would wait in vain, and each would keep a place in the queue.
+async fn refuse_all(endpoint: Endpoint) {
+    while let Some(stranger) = endpoint.accept().await {
+        stranger.refuse();
     }
 }
 
