@@ -18,8 +18,8 @@
 //! # }
 //! ```
 //!
-//! One task a download. It makes contact ([`manifest`]), opens the storage ([`storage`]), and runs
-//! a [`transfer`] until every group is in place:
+//! One task a download. It makes contact (`manifest`), opens the storage (`storage`), and runs
+//! a `transfer` until every group is in place:
 //!
 //! ```text
 //!   Client ── start ──► download ──► transfer ──► swarm core        (one task, owns the plan)

@@ -12,7 +12,7 @@
 //!
 //! * [`Tree`] is the shape of the tree, [`RangeDecoder`] and [`encode_range`] are the two ends of
 //!   a proven transfer, [`check_groups`] looks at what lies on a disk.
-//! * [`hash_file`], [`publish_file`] and [`verify_file`] work on files, with many threads.
+//! * [`hash_file()`], [`publish_file`] and [`verify_file`] work on files, with many threads.
 //! * [`Manifest`], [`VerifiedManifest`], [`PublisherKey`]: who says what.
 //!
 //! It does not know networks, nor objects of which only a part is there: see `peerlift-store`.

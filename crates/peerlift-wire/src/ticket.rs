@@ -1,7 +1,7 @@
 //! Introduction tickets: a control node's signed word that one peer may ask another for an object.
 //!
 //! A peer that is asked checks the ticket offline, against the keys that its own control nodes
-//! told it. The signature is Ed25519 (RFC 8032) over [`CONTEXT`] and the body.
+//! told it. The signature is Ed25519 (RFC 8032) over `CONTEXT` and the body.
 
 use bytes::Bytes;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
