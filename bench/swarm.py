@@ -1,4 +1,8 @@
-"""Twelve peers on ordinary lines, and how near the swarm comes to the fluid limit."""
+"""Twelve peers on ordinary lines, and how near the swarm comes to the fluid limit.
+
+Contenders take turns within every run and meet the same arrivals: Peerlift with the goal that ends
+soonest and with the one that spares the edge, and `curl`, which is what a plain server gives.
+"""
 import random
 import statistics
 import threading
@@ -6,7 +10,7 @@ import time
 from dataclasses import dataclass
 
 from fluid import Stay, last_completion
-from measure import MEBIBYTE
+from measure import MEBIBYTE, table
 from parts import content, peerlift
 from stage import Stage
 from world.network import Plan
@@ -70,17 +74,24 @@ def repeat(stage, options, plan):
     """Runs the scenario several times, each with its own arrivals, and prints the medians."""
     size = (options.mib or SIZE_MIB) * MEBIBYTE
     film = content.make(stage.folder / "origin", size)
-    results = []
+    results = {name: [] for name in CONTENDERS}
     for run in range(options.runs):
         courses = plan(random.Random(f"{stage.name}/{run}"), size)
-        with Stage(f"{stage.name}{run}", stage.folder / f"run{run}", stage.tools) as one:
-            results.append(Swarm(one, film, courses).play())
-        for file in (stage.folder / f"run{run}").rglob(film.name):
-            file.unlink()
-        print(f"run {run}: {results[-1].line()}", flush=True)
-    print("median: last ÷ limit {:.2f}, edge ÷ delivered {:.3f}".format(
-        statistics.median(result.last_over_limit for result in results),
-        statistics.median(result.edge_over_delivered for result in results)))
+        for number, (name, begin) in enumerate(CONTENDERS.items()):
+            folder = stage.folder / f"run{run}-{number}"
+            with Stage(f"{stage.name}{run}{number}", folder, stage.tools) as one:
+                results[name].append(Swarm(one, film, courses, begin).play())
+            for file in folder.rglob(film.name):
+                file.unlink()
+            print(f"run {run}, {name}: {results[name][-1].line()}", flush=True)
+
+    def median(name, of):
+        return f"{statistics.median(getattr(result, of) for result in results[name]):.3g}"
+
+    columns = {"last ÷ limit": "last_over_limit", "edge ÷ delivered": "edge_over_delivered",
+               "median peer, s": "median", "CPU-s/GiB": "cpu_seconds_per_gib"}
+    print(table([[name, *(median(name, of) for of in columns.values())] for name in results],
+                ["program", *columns]))
 
 
 @dataclass(frozen=True)
@@ -101,11 +112,47 @@ class Result:
                 f"{self.peak_rss_bytes / MEBIBYTE:.0f} MiB peak RSS")
 
 
+class Ours(peerlift.Download):
+    """A `peerlift get` that stays to share."""
+
+    def done_at(self):
+        return next(line.at for line in self.program.lines
+                    if line.event and line.event.get("event") == "completed")
+
+
+class Curl:
+    """One connection to the edge."""
+
+    def __init__(self, stage, host, url, film):
+        self.stage, self.film, self.path = stage, film, stage.folder / host.name / film.name
+        self.program = stage.start(["curl", "-sSf", "-o", self.path, url], "curl", host)
+
+    def wait_report(self, within):
+        self.stage.equal(self.program.wait_exit(within), 0, "curl's exit code")
+        self.ended = time.monotonic()
+        self.stage.equal(content.sha256(self.path), self.film.sha256, "SHA-256")
+        return {"from_edge": self.film.size, "from_peers": 0}
+
+    def done_at(self):
+        return self.ended
+
+
+def ours(goal):
+    return lambda stage, host, url, film: Ours(
+        stage, host, url, "--share", "for=1h", "--goal", goal, content=film)
+
+
+CONTENDERS = {"peerlift get --goal fastest": ours("fastest"),
+              "peerlift get": ours("thrifty"),
+              "curl": Curl}
+
+
 class Swarm:
     """The peers of one run, each driven by a thread of its own along its course."""
 
-    def __init__(self, stage, film, courses):
+    def __init__(self, stage, film, courses, begin_download):
         self.stage, self.film, self.courses = stage, film, courses
+        self.begin_download = begin_download
         self.limit = limit(courses, film.size)
         self.net = stage.network(
             Plan("edge", up=EDGE_UP, distance_ms=EDGE_DISTANCE_MS),
@@ -144,16 +191,14 @@ class Swarm:
     def _follow(self, peer, course):
         pause(self.begin + course.comes_at)
         url = f"{self.server.url}/{self.film.name}"
-        download = peerlift.Download(self.stage, self.net[f"peer{peer}"], url,
-                                     "--share", "for=1h", content=self.film)
+        download = self.begin_download(self.stage, self.net[f"peer{peer}"], url, self.film)
         self.programs[peer] = download.program
         if course.killed_at is not None:
             pause(self.begin + course.killed_at)
             download.program.kill()
             return
         self.reports[peer] = download.wait_report(max(120, PATIENCE * self.limit))
-        done = next(line.at for line in download.program.lines
-                    if line.event.get("event") == "completed")
+        done = download.done_at()
         self.finished_at[peer] = done - self.begin
         if course.leaves_after is not None:
             pause(done + course.leaves_after)
