@@ -35,8 +35,7 @@ pub struct EdgeConfig {
     /// Publishes files that appear or change; `None`, the default, serves only what is published
     /// already.
     pub publish: Option<PublishFn>,
-    /// What is asked for below `/.peerlift/`, what is to be upgraded to another protocol, and what
-    /// is no file, in this order. Default: nothing.
+    /// What is asked for below `/.peerlift/`, WebSockets, and what is no file. Default: nothing.
     pub routes: Router,
 }
 

@@ -309,9 +309,11 @@ impl Speaker {
     }
 }
 
-/// Whether the client wants to speak another protocol (RFC 9110 §7.8): files never do.
+/// Whether the client opens a WebSocket (RFC 6455 §4.1). Other offers to upgrade, as curl makes one
+/// of HTTP/2, are the server's to ignore (RFC 9110 §7.8).
 fn is_upgrade(request: &Request<Incoming>) -> bool {
-    request.headers().contains_key(http::header::UPGRADE)
+    let wanted = request.headers().get(http::header::UPGRADE);
+    wanted.is_some_and(|wanted| wanted.as_bytes().eq_ignore_ascii_case(b"websocket"))
         && request.version() == http::Version::HTTP_11
 }
 
