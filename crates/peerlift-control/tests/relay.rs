@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
+use std::fs;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use peerlift_control::{Relay, RelayOptions};
-use peerlift_edge::{Edge, EdgeConfig};
+use peerlift_edge::{Edge, EdgeConfig, TlsFiles};
 use peerlift_model::ObjectId;
 use peerlift_net::peer::{PeerLink, PeerNode, PeerNodeConfig, RelayConfig};
 use peerlift_wire::PeerAddress;
@@ -68,6 +71,10 @@ impl Served {
         }
     }
 
+    fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
     /// Sends a request head; returns the answer's head and the connection after it.
     async fn request(&self, head: &str) -> (String, TcpStream) {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
@@ -81,20 +88,19 @@ impl Served {
     }
 }
 
-/// A node that knows the relay at this address and has been let in there.
-async fn node(seed: u8, relay: SocketAddr) -> PeerNode {
-    let url = format!("http://{relay}/");
+/// A node that knows the relay at this URL and has been let in there.
+async fn node(seed: u8, relay: &str) -> PeerNode {
     let config = PeerNodeConfig {
         secret: [seed; 32],
         relays: vec![RelayConfig {
-            url: url.clone(),
+            url: relay.to_owned(),
             quic_port: None,
         }],
         accept: true,
     };
     let node = PeerNode::bind(config).await.unwrap();
     within(async {
-        while node.address().relay.as_ref() != Some(&url) {
+        while node.address().relay.as_deref() != Some(relay) {
             node.address_changed().await;
         }
     })
@@ -123,7 +129,7 @@ async fn say_hello(link: &PeerLink, dials: bool) {
 }
 
 /// Two nodes that know only the relay connect and talk.
-async fn meet(relay: SocketAddr) {
+async fn meet(relay: &str) {
     let (dialler, listener) = (node(1, relay).await, node(2, relay).await);
     let place = PeerAddress {
         direct: Vec::new(),
@@ -147,24 +153,59 @@ async fn meet(relay: SocketAddr) {
 #[tokio::test]
 async fn peers_that_know_only_the_relay_meet() {
     let served = Served::start(10).await;
-    meet(served.address).await;
+    meet(&served.url()).await;
 }
 
-#[tokio::test]
-async fn peers_meet_behind_an_edge() {
+/// Two nodes meet at a relay behind an edge.
+async fn meet_behind_an_edge(tls: Option<TlsFiles>) {
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let relay = Relay::start(RelayOptions::default()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let listen = vec!["127.0.0.1:0".parse().unwrap()];
     let mut config = EdgeConfig::new(folder.path().to_owned(), listen);
     config.routes = relay.router();
+    config.tls = tls;
     let edge = Edge::bind(config, Registry::default()).await.unwrap();
-    let address = edge.addresses()[0];
+    let url = format!("{scheme}://{}/", edge.addresses()[0]);
     let stop = CancellationToken::new();
     let serving = tokio::spawn(edge.serve(stop.clone()));
-    meet(address).await;
+    meet(&url).await;
     stop.cancel();
     within(serving).await.unwrap().unwrap();
     within(relay.shutdown()).await;
+}
+
+#[tokio::test]
+async fn peers_meet_behind_an_edge() {
+    meet_behind_an_edge(None).await;
+}
+
+/// The machine's trust anchors are read from the environment, so this runs in a process of its own.
+#[tokio::test]
+async fn peers_meet_behind_https_that_the_machine_trusts() {
+    const TLS: &str = "PEERLIFT_TEST_TLS";
+    if let Some(folder) = std::env::var_os(TLS).map(PathBuf::from) {
+        let certificates = folder.join("cert.pem");
+        let key = folder.join("key.pem");
+        meet_behind_an_edge(Some(TlsFiles { certificates, key })).await;
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let certificate = folder.path().join("cert.pem");
+    fs::write(&certificate, made.cert.pem()).unwrap();
+    let key = made.signing_key.serialize_pem();
+    fs::write(folder.path().join("key.pem"), key).unwrap();
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "peers_meet_behind_https_that_the_machine_trusts"])
+        .env(TLS, folder.path())
+        .env("SSL_CERT_FILE", &certificate)
+        .env_remove("SSL_CERT_DIR")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("1 passed"), "{said}");
 }
 
 #[tokio::test]
@@ -197,7 +238,7 @@ async fn a_request_that_is_no_upgrade_opens_nothing() {
 #[tokio::test]
 async fn clients_above_the_limit_are_sent_away_until_one_goes() {
     let served = Served::start(2).await;
-    let node = node(1, served.address).await;
+    let node = node(1, &served.url()).await;
     let (answer, second) = served.request(KNOCK).await;
     assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
     let (answer, _) = served.request(KNOCK).await;
@@ -226,7 +267,7 @@ async fn who_speaks_no_relay_protocol_is_hung_up_on() {
     // However it hangs up.
     let _ = within(stream.read_to_end(&mut rest)).await;
     // Its place is free again.
-    let node = node(1, served.address).await;
+    let node = node(1, &served.url()).await;
     within(node.close()).await;
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
+
 /// A configuration that offers these application protocols (RFC 7301).
 ///
 /// # Errors
@@ -9,7 +11,7 @@ use std::sync::Arc;
 /// What rustls says when the provider has no usable protocol version.
 pub(crate) fn client_config(protocols: &[&[u8]]) -> Result<rustls::ClientConfig, rustls::Error> {
     let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots.add_parsable_certificates(native_roots());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
@@ -17,4 +19,9 @@ pub(crate) fn client_config(protocols: &[&[u8]]) -> Result<rustls::ClientConfig,
         .with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     Ok(config)
+}
+
+/// The machine's trust anchors.
+pub(crate) fn native_roots() -> Vec<CertificateDer<'static>> {
+    rustls_native_certs::load_native_certs().certs
 }

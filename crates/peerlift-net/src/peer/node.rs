@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
+use iroh::dns::{DnsResolver, FallbackMode};
 use iroh::endpoint::{IdleTimeout, QuicTransportConfig, VarInt, presets};
+use iroh::tls::CaTlsConfig;
 use iroh::{
-    Endpoint, EndpointAddr, EndpointId, RelayMap, RelayMode, RelayUrl, SecretKey, TransportAddr,
-    Watcher as _,
+    Endpoint, EndpointAddr, EndpointId, NetReportConfig, RelayMap, RelayMode, RelayUrl, SecretKey,
+    TransportAddr, Watcher as _,
 };
 use peerlift_model::PeerId;
 use peerlift_wire::PeerAddress;
@@ -75,7 +77,14 @@ impl PeerNode {
         let relays = relay_map(&config.relays)?;
         let mut builder = Endpoint::builder(presets::Minimal)
             .secret_key(SecretKey::from_bytes(&config.secret))
-            .transport_config(transport_config());
+            .transport_config(transport_config())
+            .dns_resolver(dns_resolver())
+            .net_report_config(net_report_config());
+        let roots = crate::tls::native_roots();
+        // Without any, iroh's own do: a relay may still be met by `http`.
+        if !roots.is_empty() {
+            builder = builder.ca_tls_config(CaTlsConfig::custom_roots(roots));
+        }
         if !relays.is_empty() {
             builder = builder.relay_mode(RelayMode::Custom(relays));
         }
@@ -198,6 +207,21 @@ async fn refuse_all(endpoint: Endpoint) {
     while let Some(stranger) = endpoint.accept().await {
         stranger.refuse();
     }
+}
+
+/// The machine's name servers only: iroh would ask public ones when those do not know a relay.
+fn dns_resolver() -> DnsResolver {
+    DnsResolver::builder()
+        .with_system_defaults()
+        .with_fallback_mode(FallbackMode::Never)
+        .build()
+}
+
+/// No look for captive portals: iroh sends it to port 80 of a relay's host, where ours has nothing.
+fn net_report_config() -> NetReportConfig {
+    let mut config = NetReportConfig::default();
+    config.captive_portal_check = false;
+    config
 }
 
 fn transport_config() -> QuicTransportConfig {
