@@ -196,19 +196,17 @@ async fn a_node_that_is_full_says_so_and_takes_others_later() {
     let served = Served::start_with(config).await;
     let first = served.client(1, true).await;
     let mut second = Client::start(served.url(), 2, true);
-    let lost = second.event().await;
-    assert!(matches!(lost, ControlEvent::Lost { .. }), "{lost:?}");
+    let ControlEvent::Lost { error, .. } = second.event().await else {
+        panic!("there is a place")
+    };
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(30)));
     served
         .until("peerlift_control_refused_sessions_total 1")
         .await;
     drop(first);
-    loop {
-        match second.event().await {
-            ControlEvent::Connected { .. } => break,
-            ControlEvent::Lost { .. } => {}
-            other @ ControlEvent::Introductions(_) => panic!("{other:?}"),
-        }
-    }
+    served.until("peerlift_control_sessions 0").await;
+    // Another one: the second comes back only after half a minute.
+    served.client(3, true).await;
 }
 
 #[tokio::test]

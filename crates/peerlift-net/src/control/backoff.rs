@@ -9,6 +9,9 @@ const FIRST: Duration = Duration::from_secs(1);
 /// no more than a sixtieth of them a second.
 const LONGEST: Duration = Duration::from_secs(60);
 
+/// The longest wait that a node may ask for.
+const LONGEST_ASKED: Duration = Duration::from_secs(600);
+
 /// Doubling waits with jitter: each is drawn from the upper half, so that clients that lost the
 /// same node do not come back as one.
 #[derive(Debug)]
@@ -36,7 +39,7 @@ impl Backoff {
         let full = FIRST.saturating_mul(1 << self.tries.min(16)).min(LONGEST);
         self.tries = self.tries.saturating_add(1);
         full.mul_f64(0.5 + random_fraction() / 2.0)
-            .max(asked.unwrap_or_default().min(LONGEST * 10))
+            .max(asked.unwrap_or_default().min(LONGEST_ASKED))
     }
 }
 
@@ -69,5 +72,7 @@ mod tests {
     fn a_node_may_ask_for_patience() {
         let asked = Some(Duration::from_secs(30));
         assert_eq!(Backoff::new().next_delay(asked), Duration::from_secs(30));
+        let too_much = Some(Duration::MAX);
+        assert_eq!(Backoff::new().next_delay(too_much), LONGEST_ASKED);
     }
 }

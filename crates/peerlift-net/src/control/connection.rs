@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use peerlift_wire::WireError;
 use peerlift_wire::control::{
     ClientMessage, ErrorCode, PATH, SERVER_MESSAGE_BYTES_MAX, SUB_PROTOCOL, ServerMessage,
@@ -58,10 +58,15 @@ impl ControlError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         if let Self::Refused { retry_after, .. } = self {
-            Some(*retry_after)
-        } else {
-            None
+            return Some(*retry_after);
         }
+        if let Self::Unreachable(error) = self
+            && let tungstenite::Error::Http(response) = error.as_ref()
+            && response.status() == StatusCode::SERVICE_UNAVAILABLE
+        {
+            return crate::http::retry_after(response.headers());
+        }
+        None
     }
 }
 

@@ -29,6 +29,7 @@ use url::{Origin, Url};
 pub use body::Body;
 pub use error::HttpError;
 pub use fields::Validator;
+pub(crate) use fields::retry_after;
 pub use link::manifest_link;
 
 /// How long a connection may take to open, name resolution and TLS included.
@@ -252,7 +253,7 @@ impl HttpClient {
             Err(HttpError::Status {
                 url: url.clone(),
                 status,
-                retry_after: fields::retry_after(response.headers()),
+                retry_after: retry_after(response.headers()),
             })
         }
     }
