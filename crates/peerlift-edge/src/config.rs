@@ -32,6 +32,9 @@ pub struct EdgeConfig {
     /// How long a client may take to send the head of a request, and may be idle before the next
     /// one on HTTP/1.1: no slow-loris. Default 15 s, ten round trips on the worst of networks.
     pub head_timeout: Duration,
+    /// How long a client may take no byte of what is sent to it. Default 60 s: one that reads no
+    /// more than some kilobytes a second still opens its window more often than that.
+    pub send_timeout: Duration,
     /// Publishes files that appear or change; `None`, the default, serves only what is published
     /// already.
     pub publish: Option<PublishFn>,
@@ -59,6 +62,7 @@ impl EdgeConfig {
             access_log: AccessLog::Off,
             connections_max: 4096,
             head_timeout: Duration::from_secs(15),
+            send_timeout: Duration::from_secs(60),
             publish: None,
             routes: Router::new(),
         }

@@ -60,6 +60,7 @@ pub struct Edge {
     shared: Arc<Shared>,
     connections: Arc<Semaphore>,
     head_timeout: Duration,
+    send_timeout: Duration,
     publish: Option<PublishFn>,
     ready: CancellationToken,
 }
@@ -122,6 +123,7 @@ impl Edge {
             shared: Arc::new(shared),
             connections: Arc::new(Semaphore::new(config.connections_max)),
             head_timeout: config.head_timeout,
+            send_timeout: config.send_timeout,
             publish: config.publish,
             ready: CancellationToken::new(),
         })
@@ -168,6 +170,7 @@ impl Edge {
                 shared: Arc::clone(&self.shared),
                 connections: Arc::clone(&self.connections),
                 head_timeout: self.head_timeout,
+                send_timeout: self.send_timeout,
             };
             tasks.spawn(accept.run(stop.clone()));
         }
@@ -183,6 +186,7 @@ struct Accept {
     shared: Arc<Shared>,
     connections: Arc<Semaphore>,
     head_timeout: Duration,
+    send_timeout: Duration,
 }
 
 impl Accept {
@@ -216,6 +220,7 @@ impl Accept {
             let Ok(place) = place else { break };
             // Small answers must not wait for the acknowledgement of the one before.
             let _ = stream.set_nodelay(true);
+            limit_silence(&stream, self.send_timeout);
             let (tls, shared) = (self.tls.clone(), Arc::clone(&self.shared));
             let watcher = graceful.watcher();
             let head_timeout = self.head_timeout;
@@ -236,6 +241,16 @@ impl Accept {
             tracing::warn!("some answers did not end in time");
         }
         open.shutdown().await;
+    }
+}
+
+/// Has the kernel end the connection when no byte is acknowledged for so long, be it that the other
+/// side is gone or that it reads no more: a socket that takes nothing tells the same to both who
+/// read slowly and who do not, the kernel knows better (RFC 5482, tcp(7)).
+fn limit_silence(stream: &TcpStream, longest: Duration) {
+    let milliseconds = u32::try_from(longest.as_millis()).unwrap_or(u32::MAX);
+    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, milliseconds) {
+        tracing::debug!(%error, "no limit on clients that take nothing");
     }
 }
 

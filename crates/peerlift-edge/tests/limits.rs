@@ -84,6 +84,29 @@ async fn connections_above_the_limit_wait_for_their_turn() {
 }
 
 #[tokio::test]
+async fn who_takes_nothing_of_an_answer_loses_the_place() {
+    let edge = serve_with(
+        |folder| {
+            hello(folder);
+            fs::write(folder.join("file"), vec![7; 64 << 20]).unwrap();
+        },
+        |config| {
+            config.connections_max = 1;
+            config.send_timeout = Duration::from_millis(300);
+        },
+    )
+    .await;
+    let mut first = edge.connect().await;
+    let head = b"GET /file HTTP/1.1\r\nHost: edge\r\n\r\n";
+    first.write_all(head).await.unwrap();
+    within(first.read_exact(&mut [0; 1000])).await.unwrap();
+    // The first stays open, but reads no more.
+    let mut second = edge.connect().await;
+    ask(&mut second).await;
+    assert!(read_to_end(&mut first).await.len() < 64 << 20);
+}
+
+#[tokio::test]
 async fn a_socket_without_visitors_takes_no_place() {
     let edge = serve_with(hello, |config| {
         config.connections_max = 1;
