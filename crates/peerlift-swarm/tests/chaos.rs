@@ -26,8 +26,8 @@ struct Shell {
     now: Timestamp,
     told: BTreeMap<SourceId, GroupSet>,
     live: BTreeMap<RequestId, (SourceId, GroupRange)>,
-    waiting: Vec<ServeId>,
-    running: Vec<ServeId>,
+    waiting: BTreeMap<ServeId, SourceId>,
+    running: BTreeMap<ServeId, SourceId>,
     next_serve: u64,
     finished: bool,
 }
@@ -91,8 +91,8 @@ impl Shell {
             now: Timestamp::ZERO,
             told: BTreeMap::new(),
             live: BTreeMap::new(),
-            waiting: Vec::new(),
-            running: Vec::new(),
+            waiting: BTreeMap::new(),
+            running: BTreeMap::new(),
             next_serve: 0,
             finished: false,
         };
@@ -122,17 +122,15 @@ impl Shell {
                     assert!(self.swarm.have().contains_all(groups));
                 }
                 Output::Serve { serve } => {
-                    let at = self.waiting.iter().position(|one| *one == serve);
-                    self.waiting.remove(at.expect("it waits"));
-                    self.running.push(serve);
+                    let source = self.waiting.remove(&serve).expect("it waits");
+                    self.running.insert(serve, source);
                     assert!(self.running.len() <= 2, "slots are bounded");
                 }
                 Output::RefuseServe { serve, .. } => {
-                    let at = self.waiting.iter().position(|one| *one == serve);
-                    self.waiting.remove(at.expect("it waits"));
+                    assert!(self.waiting.remove(&serve).is_some(), "it waits");
                 }
                 Output::Ban { source, .. } | Output::Dismiss { source } => self.forget(source),
-                Output::StopServe { serve } => assert!(self.running.contains(&serve)),
+                Output::StopServe { serve } => assert!(self.running.contains_key(&serve)),
                 Output::Finished => assert!(!std::mem::replace(&mut self.finished, true)),
                 Output::Choke { .. } | Output::Unchoke { .. } | Output::WantPeers => {}
             }
@@ -143,6 +141,8 @@ impl Shell {
     fn forget(&mut self, source: SourceId) {
         self.told.remove(&source);
         self.live.retain(|_, (of, _)| *of != source);
+        self.waiting.retain(|_, of| *of != source);
+        self.running.retain(|_, of| *of != source);
     }
 
     fn play(&mut self, step: Step) {
@@ -163,18 +163,7 @@ impl Shell {
             Step::Left(id) => {
                 let source = SourceId(id);
                 self.forget(source);
-                self.waiting.clear();
-                self.running.clear();
-                (0..12).for_each(|id| {
-                    self.swarm.handle(
-                        Event::Left {
-                            source: SourceId(id),
-                        },
-                        self.now,
-                    )
-                });
-                (0..12).for_each(|id| self.forget(SourceId(id)));
-                self.drain();
+                self.tell(Event::Left { source });
             }
             Step::Have(id, at, len) => {
                 let (source, groups) = (SourceId(id), GroupRange::new(at, at + len));
@@ -218,7 +207,7 @@ impl Shell {
             Step::Ask(id, at, len) => {
                 let serve = ServeId(self.next_serve);
                 self.next_serve += 1;
-                self.waiting.push(serve);
+                self.waiting.insert(serve, SourceId(id));
                 let groups = GroupRange::new(at, at + len);
                 self.tell(Event::Asked {
                     source: SourceId(id),
@@ -227,13 +216,18 @@ impl Shell {
                 });
             }
             Step::ServeEnd(which) => {
-                let all: Vec<ServeId> = self.waiting.iter().chain(&self.running).copied().collect();
+                let all: Vec<ServeId> = self
+                    .waiting
+                    .keys()
+                    .chain(self.running.keys())
+                    .copied()
+                    .collect();
                 let serve = all
                     .get(which % all.len().max(1))
                     .copied()
                     .unwrap_or(ServeId(999));
-                self.waiting.retain(|one| *one != serve);
-                self.running.retain(|one| *one != serve);
+                self.waiting.remove(&serve);
+                self.running.remove(&serve);
                 self.tell(Event::Served { serve, bytes: 77 });
                 self.tell(Event::ServeEnded { serve });
             }
