@@ -40,6 +40,13 @@ def a_liar_hurts_nobody(stage):
 
 
 @scenario("swarm")
+def another_objects_bytes_are_not_taken(stage):
+    """With proofs that are in order, for that other object."""
+    lies, _ = poisoned(stage, "foreign")
+    stage.check(lies > 0, "nobody asked the liar")
+
+
+@scenario("swarm")
 def a_peer_that_promises_and_stalls_hurts_nobody(stage):
     lies, report = poisoned(stage, "stall")
     stage.check(lies > 0, "nobody asked the liar")

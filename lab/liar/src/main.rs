@@ -5,6 +5,7 @@
 //! themselves. What it does then is the last word of its command line:
 //!
 //! * `garbage`: answers every request at once, with bytes that prove nothing;
+//! * `foreign`: answers with bytes of another object, with proofs that are right for that one;
 //! * `stall`: promises every answer and sends nothing more;
 //! * `other`: greets everybody with another object's name;
 //! * `thief`: announces nothing, dials the peers it is introduced to, and asks them for the object
@@ -14,6 +15,7 @@
 //! node knows it, `lied` for each answer, and as a thief the status of the answer it got. It ends
 //! when it is told to.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
@@ -21,6 +23,7 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use iroh::endpoint::{Connection, RecvStream, SendStream, presets};
 use iroh::{Endpoint, EndpointAddr, EndpointId, RelayMode, SecretKey, TransportAddr};
+use peerlift_content::{HashOptions, encode_range, hash_file};
 use peerlift_model::{GROUP_BYTES, GroupRange, GroupSet, Layout, ObjectId};
 use peerlift_net::control::{ControlEvent, ControlSession, Identity};
 use peerlift_wire::PeerAddress;
@@ -76,6 +79,7 @@ struct Liar {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum How {
     Garbage,
+    Foreign,
     Stall,
     Other,
     Thief,
@@ -87,6 +91,7 @@ impl std::str::FromStr for How {
     fn from_str(word: &str) -> Result<Self> {
         match word {
             "garbage" => Ok(Self::Garbage),
+            "foreign" => Ok(Self::Foreign),
             "stall" => Ok(Self::Stall),
             "other" => Ok(Self::Other),
             "thief" => Ok(Self::Thief),
@@ -210,7 +215,7 @@ impl Liar {
         read_frame(&mut recv).await?;
         let object = match self.how {
             How::Other => ObjectId::new([GARBAGE; 32]),
-            How::Garbage | How::Stall | How::Thief => self.object,
+            How::Garbage | How::Foreign | How::Stall | How::Thief => self.object,
         };
         let hello = self.hello(object, None);
         let everything: GroupSet = [self.layout.all_groups()].into_iter().collect();
@@ -226,6 +231,7 @@ impl Liar {
             let (answer, request) = connection.accept_bi().await?;
             match self.how {
                 How::Stall => promise(answer, request).await?,
+                How::Foreign => substitute(answer, request, self.layout).await?,
                 How::Garbage | How::Other | How::Thief => lie(answer, request).await?,
             }
         }
@@ -242,6 +248,30 @@ async fn lie(mut answer: SendStream, mut request: RecvStream) -> Result<()> {
             break;
         }
     }
+    say("lied");
+    Ok(())
+}
+
+/// Answers with the range of an object of the same size that has nothing but [`GARBAGE`] in it.
+async fn substitute(mut answer: SendStream, mut request: RecvStream, layout: Layout) -> Result<()> {
+    let asked = RangeRequest::decode(read_frame(&mut request).await?)?;
+    let folder = tempfile::tempdir()?;
+    let (path, mut outboard) = (folder.path().join("other"), tempfile::tempfile()?);
+    std::fs::write(&path, vec![GARBAGE; usize::try_from(layout.size())?])?;
+    let other = hash_file(&path, Some(&outboard), HashOptions::default(), &|_| ())?;
+    outboard.flush()?;
+    let (data, mut encoded) = (File::open(&path)?, Vec::new());
+    encode_range(
+        other.root,
+        layout,
+        asked.groups,
+        &data,
+        &outboard,
+        &mut encoded,
+    )?;
+    answer.write_all(&[RangeStatus::Ok.to_byte()]).await?;
+    // Whoever has had enough resets it.
+    let _ = answer.write_all(&encoded).await;
     say("lied");
     Ok(())
 }
