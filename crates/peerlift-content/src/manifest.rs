@@ -61,6 +61,10 @@ pub struct Policy {
     /// Who may fetch it. Default: everybody.
     #[serde(default)]
     pub access: Access,
+    /// Whether a token does that is bound to nobody's key, so that any HTTP client can show it.
+    /// Default: false.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unbound_tokens: bool,
     /// The goal that downloads have unless their user says otherwise, in the words of `--goal`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub goal: Option<String>,
@@ -77,6 +81,7 @@ impl Default for Policy {
         Self {
             peers: true,
             access: Access::Public,
+            unbound_tokens: false,
             goal: None,
             upload_cap_bytes: None,
             expires: None,
@@ -342,6 +347,14 @@ struct Version {
 
 fn yes() -> bool {
     true
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn octets() -> String {

@@ -18,6 +18,7 @@
 mod group_set;
 mod id;
 mod layout;
+mod nat;
 mod range;
 mod rate;
 mod time;
@@ -25,6 +26,7 @@ mod time;
 pub use group_set::GroupSet;
 pub use id::{IdError, ObjectId, PeerId, PublisherId};
 pub use layout::{GROUP_BYTES, Layout, PIECE_BYTES_MAX, PIECE_BYTES_MIN, PIECES_AIM};
+pub use nat::NatClass;
 pub use range::{ByteRange, GroupIndex, GroupRange, PieceIndex};
 pub use rate::Rate;
 pub use time::Timestamp;

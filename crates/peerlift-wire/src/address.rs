@@ -20,6 +20,8 @@ pub struct PeerAddress {
     pub direct: Vec<SocketAddr>,
     /// The URL of its relay.
     pub relay: Option<String>,
+    /// The TCP port at which it listens as well, at the IP addresses of [`Self::direct`].
+    pub tcp_port: Option<u16>,
 }
 
 impl PeerAddress {
@@ -32,6 +34,8 @@ impl PeerAddress {
                 .map(SocketAddr::to_string)
                 .collect(),
             relay: self.relay.clone().unwrap_or_default(),
+            tcp_port: self.tcp_port.map_or(0, u32::from),
+            nat: proto::Nat::Unknown.into(),
         }
     }
 
@@ -49,10 +53,12 @@ impl PeerAddress {
                 max: RELAY_BYTES_MAX,
             });
         }
+        let tcp_port = u16::try_from(address.tcp_port).map_err(|_| malformed("TCP port"))?;
         let parse = |text: &String| text.parse().map_err(|_| malformed("address"));
         Ok(Self {
             direct: address.direct.iter().map(parse).collect::<Result<_, _>>()?,
             relay: (!address.relay.is_empty()).then_some(address.relay),
+            tcp_port: (tcp_port != 0).then_some(tcp_port),
         })
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
-use peerlift_model::{ObjectId, PeerId};
+use peerlift_model::{NatClass, ObjectId, PeerId, PublisherId};
 use prost::Message;
 
 use crate::error::{AGENT_BYTES_MAX, malformed, object, peer, text};
@@ -18,9 +18,8 @@ pub const SUB_PROTOCOL: &str = "peerlift.control.v1";
 /// Where a control node listens, below its origin.
 pub const PATH: &str = "/.peerlift/control";
 
-/// The longest message from a client: a login with all its addresses, or a query that knows
-/// [`KNOWN_MAX`] peers.
-pub const CLIENT_MESSAGE_BYTES_MAX: usize = 8 * 1024;
+/// The longest message from a client: a token with its proof.
+pub const CLIENT_MESSAGE_BYTES_MAX: usize = 2 * TOKEN_BYTES_MAX + 64;
 
 /// The longest message from a node: [`PEERS_MAX`] introductions with all their addresses.
 pub const SERVER_MESSAGE_BYTES_MAX: usize = 128 * 1024;
@@ -33,6 +32,12 @@ pub const KNOWN_MAX: usize = 128;
 
 /// The most ticket keys a node may name: one for each node of a deployment.
 pub const TICKET_KEYS_MAX: usize = 256;
+
+/// The longest token, and the longest proof, that a client may show.
+pub const TOKEN_BYTES_MAX: usize = 4096;
+
+/// The most objects and publishers, together, that a node may call blocked.
+pub const BLOCKED_MAX: usize = 1024;
 
 /// What precedes the node's key and the nonce under the signature of a login.
 const LOGIN_CONTEXT: &[u8] = b"peerlift control login v1\0";
@@ -57,9 +62,32 @@ pub enum ClientMessage {
     /// "Whom can I ask for this object?"
     Query(Query),
     /// "I can be reached elsewhere now."
-    Address(PeerAddress),
+    Address {
+        /// Where.
+        address: PeerAddress,
+        /// Behind what NAT.
+        nat: NatClass,
+    },
     /// "I am still here."
     Ping,
+    /// "A publisher lets me fetch."
+    Token(ShownToken),
+}
+
+/// A publisher's token, and the proof that it is the client's.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ShownToken {
+    /// The token's text.
+    pub token: String,
+    /// The proof, for the session's challenge; empty: the token is bound to no key.
+    pub proof: String,
+}
+
+impl std::fmt::Debug for ShownToken {
+    /// Shows nothing: what it holds is a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ShownToken")
+    }
 }
 
 /// A client shows that it holds the key it claims.
@@ -75,6 +103,10 @@ pub struct Login {
     pub share: bool,
     /// Where it can be reached.
     pub address: PeerAddress,
+    /// Behind what NAT.
+    pub nat: NatClass,
+    /// The digest of what it has announced to this node before, to go on from there.
+    pub resume: Option<u64>,
 }
 
 /// A client asks for peers.
@@ -104,7 +136,15 @@ pub enum ServerMessage {
         /// Seconds left.
         seconds: u32,
     },
-    /// Something was refused. After all but [`ErrorCode::Busy`] the node closes the session.
+    /// All that is neither to be fetched nor served; replaces what was said before.
+    Blocked(Blocked),
+    /// Keys whose tickets the client should take from now on as well.
+    TicketKeys {
+        /// The keys.
+        keys: Vec<[u8; 32]>,
+    },
+    /// Something was refused. After all but [`ErrorCode::Busy`] and [`ErrorCode::Denied`] the node
+    /// closes the session.
     Error {
         /// What kind of refusal.
         code: ErrorCode,
@@ -112,6 +152,13 @@ pub enum ServerMessage {
         text: String,
         /// Seconds to wait before the next try.
         retry_after_s: u32,
+    },
+    /// The node has forgotten what the client has: all of it should be announced again.
+    Recall,
+    /// The operator has forbidden an object: it is not to be served to peers, nor asked for.
+    Block {
+        /// The object.
+        object: ObjectId,
     },
 }
 
@@ -137,6 +184,8 @@ pub struct Welcome {
     pub keep_alive_s: u32,
     /// The node's number for the session, for logs.
     pub session: u64,
+    /// Whether what was announced in an earlier session still counts.
+    pub resumed: bool,
 }
 
 /// Peers for an object.
@@ -165,6 +214,15 @@ pub struct Introduction {
     pub dial: bool,
 }
 
+/// What an operator has blocked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Blocked {
+    /// Objects.
+    pub objects: Vec<ObjectId>,
+    /// Publishers, with all their objects.
+    pub publishers: Vec<PublisherId>,
+}
+
 /// What kind of refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
@@ -176,6 +234,8 @@ pub enum ErrorCode {
     Replaced,
     /// The client broke the protocol.
     Protocol,
+    /// The object needs a token that was not shown, or is blocked. The session goes on.
+    Denied,
 }
 
 impl Login {
@@ -211,7 +271,8 @@ impl ClientMessage {
                 signature: bytes(&login.signature),
                 agent: login.agent.clone(),
                 share: login.share,
-                address: Some(login.address.to_proto()),
+                address: Some(address_with_nat(&login.address, login.nat)),
+                resume: login.resume,
             }),
             Self::Announce { object, complete } => Kind::Announce(proto::Announce {
                 object: bytes(object.as_bytes()),
@@ -230,8 +291,12 @@ impl ClientMessage {
                     .map(|p| bytes(p.as_bytes()))
                     .collect(),
             }),
-            Self::Address(address) => Kind::Address(address.to_proto()),
+            Self::Address { address, nat } => Kind::Address(address_with_nat(address, *nat)),
             Self::Ping => Kind::Ping(proto::Ping {}),
+            Self::Token(shown) => Kind::Token(proto::Token {
+                token: shown.token.clone(),
+                proof: shown.proof.clone(),
+            }),
         };
         proto::ClientMessage { kind: Some(kind) }.encode_to_vec()
     }
@@ -253,7 +318,9 @@ impl ClientMessage {
                 signature: array(&login.signature, "signature")?,
                 agent: text(&login.agent, "agent", AGENT_BYTES_MAX)?,
                 share: login.share,
+                nat: nat(login.address.as_ref()),
                 address: PeerAddress::from_proto(login.address)?,
+                resume: login.resume,
             })),
             Kind::Announce(announce) => Ok(Self::Announce {
                 object: object(&announce.object)?,
@@ -263,9 +330,55 @@ impl ClientMessage {
                 object: object(&withdraw.object)?,
             }),
             Kind::Query(query) => decode_query(&query).map(Self::Query),
-            Kind::Address(address) => PeerAddress::from_proto(Some(address)).map(Self::Address),
+            Kind::Address(address) => Ok(Self::Address {
+                nat: nat(Some(&address)),
+                address: PeerAddress::from_proto(Some(address))?,
+            }),
             Kind::Ping(proto::Ping {}) => Ok(Self::Ping),
+            Kind::Token(shown) => Ok(Self::Token(ShownToken {
+                token: compact(shown.token, "token")?,
+                proof: compact(shown.proof, "proof")?,
+            })),
         }
+    }
+}
+
+fn address_with_nat(address: &PeerAddress, nat: NatClass) -> proto::Address {
+    let nat = match nat {
+        NatClass::Unknown => proto::Nat::Unknown,
+        NatClass::Open => proto::Nat::Open,
+        NatClass::Easy => proto::Nat::Easy,
+        NatClass::Hard => proto::Nat::Hard,
+        NatClass::Blocked => proto::Nat::Blocked,
+    };
+    proto::Address {
+        nat: nat.into(),
+        ..address.to_proto()
+    }
+}
+
+/// The NAT that is told; a class that this version does not know is unknown.
+fn nat(address: Option<&proto::Address>) -> NatClass {
+    let told = address.and_then(|address| proto::Nat::try_from(address.nat).ok());
+    match told.unwrap_or(proto::Nat::Unknown) {
+        proto::Nat::Unknown => NatClass::Unknown,
+        proto::Nat::Open => NatClass::Open,
+        proto::Nat::Easy => NatClass::Easy,
+        proto::Nat::Hard => NatClass::Hard,
+        proto::Nat::Blocked => NatClass::Blocked,
+    }
+}
+
+/// The text of a signed statement, whatever it says: base64url and full stops (RFC 7515 §7.1).
+fn compact(text: String, field: &'static str) -> Result<String, WireError> {
+    let max = TOKEN_BYTES_MAX;
+    if text.len() > max {
+        return Err(WireError::TooLong { field, max });
+    }
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    match text.bytes().all(fits) {
+        true => Ok(text),
+        false => Err(malformed(field)),
     }
 }
 
@@ -311,12 +424,28 @@ impl ServerMessage {
                 ticket_keys: welcome.ticket_keys.iter().map(|key| bytes(key)).collect(),
                 keep_alive_s: welcome.keep_alive_s,
                 session: welcome.session,
+                resumed: welcome.resumed,
             }),
             Self::Introductions(introductions) => {
                 Kind::Introductions(encode_introductions(introductions))
             }
             Self::Pong => Kind::Pong(proto::Pong {}),
             Self::Drain { seconds } => Kind::Drain(proto::Drain { seconds: *seconds }),
+            Self::Blocked(blocked) => Kind::Blocked(proto::Blocked {
+                objects: blocked
+                    .objects
+                    .iter()
+                    .map(|id| bytes(id.as_bytes()))
+                    .collect(),
+                publishers: blocked
+                    .publishers
+                    .iter()
+                    .map(|id| bytes(id.as_bytes()))
+                    .collect(),
+            }),
+            Self::TicketKeys { keys } => Kind::TicketKeys(proto::TicketKeys {
+                keys: keys.iter().map(|key| bytes(key)).collect(),
+            }),
             Self::Error {
                 code,
                 text,
@@ -325,6 +454,10 @@ impl ServerMessage {
                 code: code.to_proto().into(),
                 text: text.clone(),
                 retry_after_s: *retry_after_s,
+            }),
+            Self::Recall => Kind::Recall(proto::Recall {}),
+            Self::Block { object } => Kind::Block(proto::Block {
+                object: bytes(object.as_bytes()),
             }),
         };
         proto::ServerMessage { kind: Some(kind) }.encode_to_vec()
@@ -355,10 +488,18 @@ impl ServerMessage {
             Kind::Drain(drain) => Ok(Self::Drain {
                 seconds: drain.seconds,
             }),
+            Kind::Blocked(blocked) => decode_blocked(&blocked).map(Self::Blocked),
+            Kind::TicketKeys(told) => Ok(Self::TicketKeys {
+                keys: ticket_keys(&told.keys)?,
+            }),
             Kind::Error(error) => Ok(Self::Error {
                 code: ErrorCode::from_proto(error.code)?,
                 text: text(&error.text, "text", ERROR_TEXT_BYTES_MAX)?,
                 retry_after_s: error.retry_after_s,
+            }),
+            Kind::Recall(proto::Recall {}) => Ok(Self::Recall),
+            Kind::Block(block) => Ok(Self::Block {
+                object: object(&block.object)?,
             }),
         }
     }
@@ -419,26 +560,43 @@ fn decode_introductions(message: proto::Introductions) -> Result<Introductions, 
     })
 }
 
-fn decode_welcome(welcome: &proto::Welcome) -> Result<Welcome, WireError> {
-    if welcome.ticket_keys.len() > TICKET_KEYS_MAX {
+fn decode_blocked(blocked: &proto::Blocked) -> Result<Blocked, WireError> {
+    if blocked.objects.len() + blocked.publishers.len() > BLOCKED_MAX {
+        return Err(WireError::TooLong {
+            field: "blocked",
+            max: BLOCKED_MAX,
+        });
+    }
+    let objects = blocked.objects.iter().map(|id| object(id));
+    let publishers = blocked.publishers.iter();
+    let publishers = publishers.map(|id| array(id, "publisher").map(PublisherId::new));
+    Ok(Blocked {
+        objects: objects.collect::<Result<_, _>>()?,
+        publishers: publishers.collect::<Result<_, _>>()?,
+    })
+}
+
+fn ticket_keys(keys: &[Bytes]) -> Result<Vec<[u8; 32]>, WireError> {
+    if keys.len() > TICKET_KEYS_MAX {
         return Err(WireError::TooLong {
             field: "ticket keys",
             max: TICKET_KEYS_MAX,
         });
     }
+    keys.iter().map(|key| array(key, "ticket key")).collect()
+}
+
+fn decode_welcome(welcome: &proto::Welcome) -> Result<Welcome, WireError> {
     let observed = match welcome.observed.as_str() {
         "" => None,
         text => Some(text.parse().map_err(|_| malformed("observed"))?),
     };
-    let keys = welcome
-        .ticket_keys
-        .iter()
-        .map(|key| array(key, "ticket key"));
     Ok(Welcome {
         observed,
-        ticket_keys: keys.collect::<Result<_, _>>()?,
+        ticket_keys: ticket_keys(&welcome.ticket_keys)?,
         keep_alive_s: welcome.keep_alive_s.clamp(5, 3600),
         session: welcome.session,
+        resumed: welcome.resumed,
     })
 }
 
@@ -450,6 +608,7 @@ impl ErrorCode {
             Self::BadLogin => Code::BadLogin,
             Self::Replaced => Code::Replaced,
             Self::Protocol => Code::Protocol,
+            Self::Denied => Code::Denied,
         }
     }
 
@@ -460,6 +619,7 @@ impl ErrorCode {
             Code::BadLogin => Ok(Self::BadLogin),
             Code::Replaced => Ok(Self::Replaced),
             Code::Protocol => Ok(Self::Protocol),
+            Code::Denied => Ok(Self::Denied),
             Code::Unspecified => Err(malformed("code")),
         }
     }
@@ -517,17 +677,28 @@ mod tests {
 
     fn address() -> impl Strategy<Value = PeerAddress> {
         let direct = proptest::collection::vec(any::<std::net::SocketAddrV4>(), 0..4);
-        (direct, any::<bool>()).prop_map(|(direct, relayed)| PeerAddress {
+        let tcp_port = proptest::option::of(1..=u16::MAX);
+        (direct, any::<bool>(), tcp_port).prop_map(|(direct, relayed, tcp_port)| PeerAddress {
             direct: direct.into_iter().map(Into::into).collect(),
             relay: relayed.then(|| "http://relay.example:3340/".to_owned()),
+            tcp_port,
         })
     }
 
     fn client_message() -> impl Strategy<Value = ClientMessage> {
         let object = || any::<[u8; 32]>().prop_map(ObjectId::new);
         let peer = || any::<[u8; 32]>().prop_map(PeerId::new);
-        let login = (peer(), any::<[u8; 32]>(), any::<bool>(), address()).prop_map(
-            |(peer, half, share, address)| {
+        let nat = || proptest::sample::select(NatClass::ALL.to_vec());
+        let resume = any::<Option<u64>>();
+        let login = (
+            peer(),
+            any::<[u8; 32]>(),
+            any::<bool>(),
+            address(),
+            nat(),
+            resume,
+        )
+            .prop_map(|(peer, half, share, address, nat, resume)| {
                 let mut signature = [0; 64];
                 signature[..32].copy_from_slice(&half);
                 let agent = "peerlift/0.1".to_owned();
@@ -537,9 +708,10 @@ mod tests {
                     agent,
                     share,
                     address,
+                    nat,
+                    resume,
                 })
-            },
-        );
+            });
         let known = proptest::collection::vec(peer(), 0..5);
         prop_oneof![
             login,
@@ -549,8 +721,10 @@ mod tests {
             (object(), 1..=PEERS_MAX, known).prop_map(|(object, max, known)| ClientMessage::Query(
                 Query { object, max, known }
             )),
-            address().prop_map(ClientMessage::Address),
+            (address(), nat()).prop_map(|(address, nat)| ClientMessage::Address { address, nat }),
             Just(ClientMessage::Ping),
+            ("[a-zA-Z0-9._-]{1,40}", "[a-zA-Z0-9._-]{0,40}")
+                .prop_map(|(token, proof)| { ClientMessage::Token(ShownToken { token, proof }) }),
         ]
     }
 
@@ -582,14 +756,16 @@ mod tests {
             any::<[u8; 32]>(),
             5u32..3600,
             any::<u64>(),
+            any::<bool>(),
         )
-            .prop_map(|(observed, key, keep_alive_s, session)| {
+            .prop_map(|(observed, key, keep_alive_s, session, resumed)| {
                 let ticket_keys = vec![key];
                 ServerMessage::Welcome(Welcome {
                     observed,
                     ticket_keys,
                     keep_alive_s,
                     session,
+                    resumed,
                 })
             });
         let challenge =
@@ -602,6 +778,16 @@ mod tests {
             challenge,
             Just(ServerMessage::Pong),
             Just(ServerMessage::Drain { seconds: 7 }),
+            Just(ServerMessage::Recall),
+            any::<[u8; 32]>().prop_map(|id| ServerMessage::Block {
+                object: ObjectId::new(id)
+            }),
+            (any::<[u8; 32]>(), any::<[u8; 32]>()).prop_map(|(object, publisher)| {
+                ServerMessage::Blocked(Blocked {
+                    objects: vec![ObjectId::new(object)],
+                    publishers: vec![PublisherId::new(publisher)],
+                })
+            }),
             Just(ServerMessage::Error {
                 code: ErrorCode::Busy,
                 text: "later".to_owned(),
@@ -641,6 +827,8 @@ mod tests {
             agent: String::new(),
             share: false,
             address: PeerAddress::default(),
+            nat: NatClass::Unknown,
+            resume: None,
         };
         assert!(login.verify(&challenge));
         assert!(
@@ -684,6 +872,40 @@ mod tests {
             ClientMessage::decode(long.into()),
             Err(WireError::TooLong {
                 field: "message",
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn tokens_have_their_letters_and_their_length_and_are_never_shown() {
+        let decode = |token: &str| {
+            let shown = ShownToken {
+                token: token.to_owned(),
+                proof: String::new(),
+            };
+            ClientMessage::decode(ClientMessage::Token(shown).encode().into())
+        };
+        let longest = "s".repeat(TOKEN_BYTES_MAX);
+        let message = decode(&longest).unwrap();
+        assert!(!format!("{message:?}").contains("ss"));
+        assert!(decode(&(longest + "s")).is_err());
+        assert_eq!(decode("a b"), Err(malformed("token")));
+    }
+
+    #[test]
+    fn a_block_list_has_a_limit() {
+        let of = |count| {
+            ServerMessage::Blocked(Blocked {
+                objects: vec![ObjectId::new([1; 32]); count],
+                publishers: vec![PublisherId::new([2; 32])],
+            })
+        };
+        assert!(ServerMessage::decode(of(BLOCKED_MAX - 1).encode().into()).is_ok());
+        assert!(matches!(
+            ServerMessage::decode(of(BLOCKED_MAX).encode().into()),
+            Err(WireError::TooLong {
+                field: "blocked",
                 ..
             })
         ));

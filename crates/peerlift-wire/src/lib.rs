@@ -7,12 +7,14 @@
 //! * [`peer`]: between two peers about one object, `docs/protocol/peer.md`;
 //! * [`control`]: between a client and a control node, `docs/protocol/control.md`;
 //! * [`ticket`]: a control node's word that A may ask B, `docs/protocol/ticket.md`;
-//! * [`frame`]: length-prefixed frames on a stream of bytes.
+//! * [`frame`]: length-prefixed frames on a stream of bytes;
+//! * [`parcel`]: what the one stream of a TCP link is cut into, `docs/protocol/peer-transport.md`.
 //!
 //! It moves no bytes and decides nothing.
 
 pub mod control;
 pub mod frame;
+pub mod parcel;
 pub mod peer;
 pub mod ticket;
 

@@ -1,7 +1,7 @@
 //! What two peers say to one another about one object.
 
 use bytes::Bytes;
-use peerlift_model::{GroupRange, GroupSet, ObjectId};
+use peerlift_model::{GroupRange, GroupSet, ObjectId, Rate};
 use prost::Message;
 
 use crate::error::{AGENT_BYTES_MAX, malformed, object, text};
@@ -21,6 +21,10 @@ pub enum PeerMessage {
     HaveMap(GroupSet),
     /// What the sender can serve beside what it said before.
     HaveDelta(GroupSet),
+    /// What the sender is fetching from an edge: it will have these groups soon.
+    Pledge(GroupSet),
+    /// What one of many equal clients gets of the crowded edge, as the sender has measured. Never 0.
+    FairShare(Rate),
     /// The receiver's requests will be refused.
     Choke,
     /// The receiver's requests will be answered.
@@ -88,6 +92,10 @@ impl PeerMessage {
             }),
             Self::HaveMap(groups) => Kind::HaveMap(runs::to_proto(groups)),
             Self::HaveDelta(groups) => Kind::HaveDelta(runs::to_proto(groups)),
+            Self::Pledge(groups) => Kind::Pledge(runs::to_proto(groups)),
+            Self::FairShare(share) => Kind::FairShare(proto::FairShare {
+                bytes_per_s: share.bytes_per_s(),
+            }),
             Self::Choke => Kind::Choke(proto::Choke {}),
             Self::Unchoke => Kind::Unchoke(proto::Unchoke {}),
             Self::Ticket(ticket) => Kind::Ticket(proto::Ticket {
@@ -123,6 +131,11 @@ impl PeerMessage {
             })),
             Kind::HaveMap(groups) => Ok(Self::HaveMap(runs::from_proto(&groups)?)),
             Kind::HaveDelta(groups) => Ok(Self::HaveDelta(runs::from_proto(&groups)?)),
+            Kind::Pledge(groups) => Ok(Self::Pledge(runs::from_proto(&groups)?)),
+            Kind::FairShare(proto::FairShare { bytes_per_s: 0 }) => Err(malformed("bytes_per_s")),
+            Kind::FairShare(share) => {
+                Ok(Self::FairShare(Rate::from_bytes_per_s(share.bytes_per_s)))
+            }
             Kind::Choke(proto::Choke {}) => Ok(Self::Choke),
             Kind::Unchoke(proto::Unchoke {}) => Ok(Self::Unchoke),
             Kind::Ticket(message) => Ok(Self::Ticket(ticket(message.ticket)?)),
@@ -285,6 +298,8 @@ mod tests {
             hello,
             groups().prop_map(PeerMessage::HaveMap),
             groups().prop_map(PeerMessage::HaveDelta),
+            groups().prop_map(PeerMessage::Pledge),
+            (1..u64::MAX).prop_map(|rate| PeerMessage::FairShare(Rate::from_bytes_per_s(rate))),
             Just(PeerMessage::Choke),
             Just(PeerMessage::Unchoke),
             Just(PeerMessage::Ticket(Bytes::from_static(b"t"))),

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use peerlift_wire::control::fuzz_control;
+use peerlift_wire::parcel::fuzz_parcels;
 use peerlift_wire::peer::fuzz_peer;
 use peerlift_wire::ticket::fuzz_ticket;
 
@@ -27,6 +28,11 @@ fn peer_messages() {
 #[test]
 fn control_messages() {
     replay("control", fuzz_control);
+}
+
+#[test]
+fn parcels() {
+    replay("parcel", fuzz_parcels);
 }
 
 #[test]

@@ -11,13 +11,14 @@ use std::path::Path;
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
-use peerlift_model::{GroupRange, GroupSet, ObjectId, PeerId};
+use peerlift_model::{GroupRange, GroupSet, NatClass, ObjectId, PeerId, PublisherId, Rate};
 use peerlift_wire::PeerAddress;
 use peerlift_wire::control::{
-    Challenge, ClientMessage, ErrorCode, Introduction, Introductions, Login, Query, ServerMessage,
-    Welcome,
+    Blocked, Challenge, ClientMessage, ErrorCode, Introduction, Introductions, Login, Query,
+    ServerMessage, ShownToken, Welcome,
 };
 use peerlift_wire::frame::encode_frame;
+use peerlift_wire::parcel::{Parcel, ParcelDecoder};
 use peerlift_wire::peer::{Goodbye, Hello, PeerMessage, RangeRequest, RangeStatus};
 use peerlift_wire::ticket::Ticket;
 
@@ -103,6 +104,11 @@ fn peer_messages() -> Vec<(&'static str, PeerMessage)> {
         ("have_map", PeerMessage::HaveMap(groups())),
         ("have_map-empty", PeerMessage::HaveMap(GroupSet::new())),
         ("have_delta", PeerMessage::HaveDelta(groups())),
+        ("pledge", PeerMessage::Pledge(groups())),
+        (
+            "fair_share",
+            PeerMessage::FairShare(Rate::from_bytes_per_s(1_000_000)),
+        ),
         ("choke", PeerMessage::Choke),
         ("unchoke", PeerMessage::Unchoke),
         ("ticket", PeerMessage::Ticket(Bytes::from_static(b"ticket"))),
@@ -126,6 +132,14 @@ fn address() -> PeerAddress {
             "[2001:db8::1]:4433".parse().unwrap(),
         ],
         relay: Some("https://edge.example:3340/".to_owned()),
+        tcp_port: None,
+    }
+}
+
+fn address_with_tcp() -> PeerAddress {
+    PeerAddress {
+        tcp_port: Some(4434),
+        ..address()
     }
 }
 
@@ -154,6 +168,12 @@ fn client_messages() -> Vec<(&'static str, ClientMessage)> {
         agent: "peerlift/0.1.0".to_owned(),
         share: true,
         address: address(),
+        nat: NatClass::Unknown,
+        resume: None,
+    };
+    let resuming = Login {
+        resume: Some(0x0123_4567_89ab_cdef),
+        ..login.clone()
     };
     assert!(login.verify(&challenge()));
     let (object, complete) = (object(), true);
@@ -164,12 +184,26 @@ fn client_messages() -> Vec<(&'static str, ClientMessage)> {
     };
     vec![
         ("login", ClientMessage::Login(login)),
+        ("login-resume", ClientMessage::Login(resuming)),
         ("announce", ClientMessage::Announce { object, complete }),
         ("withdraw", ClientMessage::Withdraw { object }),
         ("query", ClientMessage::Query(query)),
-        ("address", ClientMessage::Address(address())),
+        ("address", moved(address(), NatClass::Unknown)),
+        ("address-tcp", moved(address_with_tcp(), NatClass::Unknown)),
+        ("address-nat", moved(address(), NatClass::Hard)),
         ("ping", ClientMessage::Ping),
+        (
+            "token",
+            ClientMessage::Token(ShownToken {
+                token: "a.b.c".to_owned(),
+                proof: "d.e.f".to_owned(),
+            }),
+        ),
     ]
+}
+
+fn moved(address: PeerAddress, nat: NatClass) -> ClientMessage {
+    ClientMessage::Address { address, nat }
 }
 
 fn server_messages() -> Vec<(&'static str, ServerMessage)> {
@@ -178,6 +212,11 @@ fn server_messages() -> Vec<(&'static str, ServerMessage)> {
         ticket_keys: vec![node()],
         keep_alive_s: 30,
         session: 7,
+        resumed: false,
+    };
+    let resumed = Welcome {
+        resumed: true,
+        ..welcome.clone()
     };
     let introduction = Introduction {
         peer: peer(2),
@@ -199,10 +238,24 @@ fn server_messages() -> Vec<(&'static str, ServerMessage)> {
     vec![
         ("challenge", ServerMessage::Challenge(challenge())),
         ("welcome", ServerMessage::Welcome(welcome)),
+        ("welcome-resumed", ServerMessage::Welcome(resumed)),
         ("introductions", ServerMessage::Introductions(introductions)),
         ("pong", ServerMessage::Pong),
         ("drain", ServerMessage::Drain { seconds: 0 }),
+        (
+            "blocked",
+            ServerMessage::Blocked(Blocked {
+                objects: vec![ObjectId::new([0x33; 32])],
+                publishers: vec![PublisherId::new(key(7).verifying_key().to_bytes())],
+            }),
+        ),
+        (
+            "ticket-keys",
+            ServerMessage::TicketKeys { keys: vec![node()] },
+        ),
         ("error", error),
+        ("recall", ServerMessage::Recall),
+        ("block", ServerMessage::Block { object: object() }),
     ]
 }
 
@@ -232,6 +285,38 @@ fn peer_page() {
     }
 }
 
+fn parcels() -> Vec<(&'static str, Parcel)> {
+    let request = RangeRequest {
+        groups: GroupRange::new(64, 128),
+    };
+    let data = Bytes::from_static(b"\0data");
+    vec![
+        ("parcel-control", Parcel::Control(PeerMessage::Unchoke)),
+        ("parcel-ask", Parcel::Ask(7, request)),
+        ("parcel-data", Parcel::Data(7, data)),
+        ("parcel-end", Parcel::End(7)),
+        ("parcel-give_up", Parcel::GiveUp(7)),
+        ("parcel-stop", Parcel::Stop(7)),
+        ("parcel-ping", Parcel::Ping),
+        ("parcel-close", Parcel::Close),
+    ]
+}
+
+#[test]
+fn peer_transport_page() {
+    let mut page = vectors("peer-transport.md");
+    let encode = |parcel: &Parcel| parcel.encode().to_vec();
+    let decode = |bytes: Bytes| {
+        let mut decoder = ParcelDecoder::default();
+        decoder.push(&bytes);
+        decoder
+            .next_parcel()
+            .map(|parcel| parcel.expect("it is whole"))
+    };
+    check(&mut page, parcels(), encode, decode);
+    assert_eq!(page, BTreeMap::new());
+}
+
 #[test]
 fn control_page() {
     let mut page = vectors("control.md");
@@ -256,6 +341,16 @@ fn ticket_page() {
     let verify = |bytes| Ticket::verify(bytes, &[node()], 1_800_000_100);
     let sign = |ticket: &Ticket| ticket.sign(&key(9)).to_vec();
     check(&mut page, vec![("signed", ticket())], sign, verify);
+    let to = |seed| Ticket {
+        to: peer(seed),
+        ..ticket()
+    };
+    let together = |first: &Ticket| {
+        let tickets = [*first, to(3), to(4)];
+        Ticket::sign_all(&tickets, &key(9)).remove(0).to_vec()
+    };
+    let first = vec![("signed-with-others", ticket())];
+    check(&mut page, first, together, verify);
     assert_eq!(page.remove("node").as_deref(), Some(&node()[..]));
     assert_eq!(page, BTreeMap::new());
 }
