@@ -1,193 +1,177 @@
-//! Object → the sessions that have some of it and serve it.
+//! Object → its holders and the number of clients that have to do with it.
+//!
+//! Objects get small numbers, so that a session remembers what it holds in a few bytes each. An
+//! object is forgotten when nobody has to do with it any longer.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use peerlift_model::ObjectId;
-use rand::RngExt;
-use rand_pcg::Pcg64Mcg;
 
-use crate::SessionId;
+use crate::holders::Holders;
 
-/// Who has what. Entries are added and removed in logarithmic time; a sample costs as much as it
-/// is large, however many holders there are.
-#[derive(Debug, Default)]
-pub(crate) struct Directory {
-    objects: BTreeMap<ObjectId, Holders>,
-}
+/// The number of an object in memory; reused when nobody has to do with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ObjectIndex(u32);
 
-#[derive(Debug, Default)]
-struct Holders {
-    /// In no particular order, so that one is drawn by its place.
-    list: Vec<SessionId>,
-    /// The place of each in the list.
-    places: BTreeMap<SessionId, usize>,
+/// What a node knows of one object.
+#[derive(Debug)]
+pub(crate) struct Object {
+    pub(crate) id: ObjectId,
+    pub(crate) holders: Holders,
+    /// How many sessions have to do with it, holders among them.
+    interested: u32,
     /// How many clients have been given a spread number.
     spread: u32,
 }
 
+/// Who has what.
+#[derive(Debug, Default)]
+pub(crate) struct Directory {
+    numbers: HashMap<ObjectId, ObjectIndex>,
+    objects: Vec<Object>,
+    free: Vec<ObjectIndex>,
+    /// Objects with holders, and holders of all objects together.
+    served: usize,
+    entries: usize,
+}
+
 impl Directory {
-    /// Adds a holder; says nothing when it is there already.
-    pub(crate) fn add(&mut self, object: ObjectId, session: SessionId) {
-        let holders = self.objects.entry(object).or_default();
-        if let std::collections::btree_map::Entry::Vacant(place) = holders.places.entry(session) {
-            place.insert(holders.list.len());
-            holders.list.push(session);
+    pub(crate) fn find(&self, id: ObjectId) -> Option<ObjectIndex> {
+        self.numbers.get(&id).copied()
+    }
+
+    pub(crate) fn object(&self, index: ObjectIndex) -> &Object {
+        &self.objects[index.0 as usize]
+    }
+
+    /// One more session has to do with an object.
+    pub(crate) fn enter(&mut self, id: ObjectId) -> ObjectIndex {
+        if let Some(index) = self.numbers.get(&id).copied() {
+            self.objects[index.0 as usize].interested += 1;
+            return index;
+        }
+        let object = Object {
+            id,
+            holders: Holders::default(),
+            interested: 1,
+            spread: 0,
+        };
+        let index = if let Some(index) = self.free.pop() {
+            self.objects[index.0 as usize] = object;
+            index
+        } else {
+            // Fewer than sessions times objects of one; 2³² of them need 300 GiB before this.
+            let index = ObjectIndex(u32::try_from(self.objects.len()).unwrap_or(u32::MAX));
+            self.objects.push(object);
+            index
+        };
+        self.numbers.insert(id, index);
+        index
+    }
+
+    /// A session has no more to do with an object.
+    pub(crate) fn leave(&mut self, index: ObjectIndex) {
+        let object = &mut self.objects[index.0 as usize];
+        object.interested -= 1;
+        if object.interested == 0 {
+            self.numbers.remove(&object.id);
+            object.holders = Holders::default();
+            self.free.push(index);
         }
     }
 
-    /// Takes a holder out. An object without holders is forgotten with its spread numbers.
-    pub(crate) fn remove(&mut self, object: ObjectId, session: SessionId) {
-        let Some(holders) = self.objects.get_mut(&object) else {
-            return;
-        };
-        if let Some(place) = holders.places.remove(&session) {
-            holders.list.swap_remove(place);
-            if let Some(moved) = holders.list.get(place) {
-                holders.places.insert(*moved, place);
-            }
+    /// Changes the holders of an object.
+    pub(crate) fn change<R>(
+        &mut self,
+        index: ObjectIndex,
+        change: impl FnOnce(&mut Holders) -> R,
+    ) -> R {
+        let holders = &mut self.objects[index.0 as usize].holders;
+        let before = holders.len();
+        let result = change(holders);
+        let after = holders.len();
+        self.entries = self.entries + after - before;
+        self.served += usize::from(before == 0 && after > 0);
+        self.served -= usize::from(before > 0 && after == 0);
+        if after == 0 {
+            self.objects[index.0 as usize].spread = 0;
         }
-        if holders.list.is_empty() {
-            self.objects.remove(&object);
-        }
+        result
     }
 
     /// The next spread number of an object: 0, 1, 2, … Always 0 while nobody serves it: a client
-    /// alone may begin anywhere, and questions for made-up objects leave no trace.
-    pub(crate) fn next_spread(&mut self, object: ObjectId) -> u32 {
-        let Some(holders) = self.objects.get_mut(&object) else {
+    /// alone may begin anywhere.
+    pub(crate) fn next_spread(&mut self, index: ObjectIndex) -> u32 {
+        let object = &mut self.objects[index.0 as usize];
+        if object.holders.len() == 0 {
             return 0;
-        };
-        let number = holders.spread;
-        holders.spread = holders.spread.wrapping_add(1);
+        }
+        let number = object.spread;
+        object.spread = object.spread.wrapping_add(1);
         number
     }
 
     /// How many holders an object has.
-    pub(crate) fn count(&self, object: ObjectId) -> usize {
-        self.objects
-            .get(&object)
-            .map_or(0, |holders| holders.list.len())
+    pub(crate) fn count(&self, id: ObjectId) -> usize {
+        self.find(id)
+            .map_or(0, |index| self.object(index).holders.len())
     }
 
-    /// How many objects somebody has.
-    pub(crate) fn objects(&self) -> usize {
-        self.objects.len()
+    /// How many objects somebody serves.
+    pub(crate) fn served(&self) -> usize {
+        self.served
     }
 
-    /// Draws holders at random without repetition, as many as `wanted` accepts up to `max`, looking
-    /// at no more than four times as many plus a few.
-    pub(crate) fn sample(
-        &self,
-        object: ObjectId,
-        max: usize,
-        rng: &mut Pcg64Mcg,
-        mut wanted: impl FnMut(SessionId) -> bool,
-    ) -> Vec<SessionId> {
-        let Some(holders) = self.objects.get(&object) else {
-            return Vec::new();
-        };
-        let count = holders.list.len();
-        let looks = count.min(4 * max + LOOKS_SPARE);
-        let mut chosen = Vec::new();
-        // Fisher and Yates' shuffle, of which only the moved places are kept.
-        let mut moved: BTreeMap<usize, usize> = BTreeMap::new();
-        for at in 0..looks {
-            if chosen.len() == max {
-                break;
-            }
-            let drawn = rng.random_range(at..count);
-            let index = moved.get(&drawn).copied().unwrap_or(drawn);
-            let displaced = moved.get(&at).copied().unwrap_or(at);
-            moved.insert(drawn, displaced);
-            let session = holders.list[index];
-            if wanted(session) {
-                chosen.push(session);
-            }
-        }
-        chosen
+    /// Holders of all objects together.
+    pub(crate) fn entries(&self) -> usize {
+        self.entries
+    }
+
+    /// An object that somebody has to do with, by any number; `None` now and then.
+    pub(crate) fn draw(&self, number: u64) -> Option<&Object> {
+        let count = u64::try_from(self.objects.len()).unwrap_or(u64::MAX);
+        let at = number.checked_rem(count)?;
+        let object = self.objects.get(usize::try_from(at).ok()?)?;
+        (object.holders.len() > 0).then_some(object)
     }
 }
 
-/// Looks beyond four times the answer, for small swarms in which most holders are known already.
-const LOOKS_SPARE: usize = 64;
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
-    use proptest::prelude::*;
-    use rand::SeedableRng;
-
     use super::*;
+    use crate::Locality;
+    use crate::holders::{Holder, Seat};
 
-    const OBJECT: ObjectId = ObjectId::new([1; 32]);
+    const A: ObjectId = ObjectId::new([1; 32]);
+    const B: ObjectId = ObjectId::new([2; 32]);
 
-    fn rng() -> Pcg64Mcg {
-        Pcg64Mcg::seed_from_u64(7)
-    }
-
-    proptest! {
-        #[test]
-        fn equals_a_set(steps in proptest::collection::vec((any::<bool>(), 0u64..20), 0..60)) {
-            let (mut directory, mut model) = (Directory::default(), BTreeSet::new());
-            for (add, session) in steps {
-                if add {
-                    directory.add(OBJECT, SessionId(session));
-                    model.insert(SessionId(session));
-                } else {
-                    directory.remove(OBJECT, SessionId(session));
-                    model.remove(&SessionId(session));
-                }
-                prop_assert_eq!(directory.count(OBJECT), model.len());
-            }
-            let all = directory.sample(OBJECT, 100, &mut rng(), |_| true);
-            prop_assert_eq!(all.len(), model.len(), "nobody twice");
-            prop_assert_eq!(BTreeSet::from_iter(all), model);
+    #[test]
+    fn counts_follow_the_holders() {
+        let places = [Locality::default(); 2];
+        let mut directory = Directory::default();
+        let (a, b) = (directory.enter(A), directory.enter(B));
+        for seat in [Seat(0), Seat(1)] {
+            directory.change(a, |it| it.add(Holder::new(seat, true), &places));
         }
+        assert_eq!((directory.served(), directory.entries()), (1, 2));
+        assert_eq!((directory.next_spread(a), directory.next_spread(a)), (0, 1));
+        assert_eq!(directory.next_spread(b), 0);
+        for seat in [Seat(0), Seat(1)] {
+            directory.change(a, |it| it.remove(seat, &places));
+        }
+        assert_eq!((directory.served(), directory.entries()), (0, 0));
+        assert_eq!(directory.next_spread(a), 0, "forgotten with the holders");
     }
 
     #[test]
-    fn samples_are_spread_over_all_holders() {
+    fn an_object_nobody_has_to_do_with_is_forgotten_and_its_number_reused() {
         let mut directory = Directory::default();
-        for session in 0..1000 {
-            directory.add(OBJECT, SessionId(session));
-        }
-        let mut rng = rng();
-        let mut seen = BTreeSet::new();
-        for _ in 0..200 {
-            seen.extend(directory.sample(OBJECT, 40, &mut rng, |_| true));
-        }
-        assert!(
-            seen.len() > 990,
-            "8000 draws out of 1000 miss next to nobody: {}",
-            seen.len()
-        );
-    }
-
-    #[test]
-    fn a_sample_looks_at_few_however_many_there_are() {
-        let mut directory = Directory::default();
-        for session in 0..100_000 {
-            directory.add(OBJECT, SessionId(session));
-        }
-        let mut looks = 0;
-        let none = directory.sample(OBJECT, 40, &mut rng(), |_| {
-            looks += 1;
-            false
-        });
-        assert!(none.is_empty());
-        assert_eq!(looks, 4 * 40 + LOOKS_SPARE);
-    }
-
-    #[test]
-    fn an_object_without_holders_is_forgotten() {
-        let mut directory = Directory::default();
-        directory.add(OBJECT, SessionId(1));
-        assert_eq!(
-            (directory.next_spread(OBJECT), directory.next_spread(OBJECT)),
-            (0, 1)
-        );
-        directory.remove(OBJECT, SessionId(1));
-        assert_eq!(directory.objects(), 0);
+        let a = directory.enter(A);
+        assert_eq!(directory.enter(A), a);
+        directory.leave(a);
+        assert_eq!(directory.find(A), Some(a));
+        directory.leave(a);
+        assert_eq!(directory.find(A), None);
+        assert_eq!(directory.enter(B), a);
     }
 }

@@ -8,16 +8,37 @@
 //! Everything it knows is soft state: clients say it again when they reconnect, and a node that
 //! forgets all of it has lost nothing else.
 //!
-//! * `directory`: object → who has some of it, and sampling in time proportional to the answer;
-//! * `admission`: how much one session may ask for;
+//! * `locality`: where a client is: site, prefix, AS, country;
+//! * `holders`: who has one object, sorted by place, four bytes each;
+//! * `directory`: object → holders;
+//! * `selection`: which of them an answer names, in time proportional to the answer;
+//! * [`policy`]: what an operator decides about that, one small type each;
+//! * `admission`: how much one client and one neighbourhood may ask for;
+//! * `notices`: how everybody is told something without a stampede;
+//! * `session`: one client, and the digest by which it resumes;
+//! * [`shared`]: what is told to and asked of a directory that several nodes share;
+//! * `preview`: what another policy would change.
 //!
-//! It does not sign tickets, speak WebSocket, or see a key other than a client's public one.
+//! It does not sign tickets, speak WebSocket, look addresses up, or see a key other than a client's
+//! public one.
 
 mod admission;
 mod directory;
 mod event;
+mod holders;
+mod locality;
+mod notices;
+pub mod policy;
+mod preview;
+mod query;
 mod rendezvous;
+mod selection;
 mod session;
+pub mod shared;
 
-pub use event::{CloseReason, Event, Meeting, Output, Refusal, SessionId};
-pub use rendezvous::{Config, Rendezvous};
+pub use event::{Arrival, CloseReason, Contact, Event, Meeting, Output, Refusal, SessionId};
+pub use locality::{Level, Locality, Network};
+pub use policy::Policy;
+pub use preview::{Effect, Preview};
+pub use rendezvous::{Config, Rendezvous, Stats};
+pub use session::Digest;

@@ -1,51 +1,100 @@
-//! The aggregate: routes events to sessions and directory, and makes introductions of them.
+//! The aggregate: routes events to sessions and directory. Queries are in `query`.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
 
 use peerlift_model::{ObjectId, PeerId, Timestamp};
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 
-use crate::directory::Directory;
-use crate::event::{CloseReason, Event, Meeting, Output, Refusal, SessionId};
-use crate::session::{Interest, Session};
+use crate::Locality;
+use crate::admission::Neighbourhoods;
+use crate::directory::{Directory, ObjectIndex};
+use crate::event::{Arrival, CloseReason, Event, Output, Refusal, SessionId};
+use crate::holders::{Holder, SEATS_MAX, Seat};
+use crate::notices::Notices;
+use crate::policy::Policy;
+use crate::session::{Held, HeldList, Presence, Session};
+use crate::shared::Share;
 
-/// The bounds of a node.
+/// How a node behaves, beside its [`Policy`].
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Peers in one answer at most. Default 40: what NetSession's control plane returned, and more
-    /// than a client keeps busy.
-    pub peers_max: usize,
-    /// Objects one session may have to do with. Default 1024: a cache of many small objects.
-    pub objects_max: usize,
+    /// What the operator decides.
+    pub policy: Policy,
     /// How long a session may stay silent. Default 95 s: three keep-alives of 30 s, and a late
     /// one.
     pub silence_max: Duration,
+    /// How long what a client said is kept after its connection broke. Default 60 s: a router that
+    /// restarts, a laptop that changes networks.
+    pub resume_max: Duration,
+    /// How many entries a second are asked for again when the directory is lost. Default 50,000: a
+    /// fourth of what one core notes, so that queries go on.
+    pub recall_entries_per_s: u64,
+    /// Whether other nodes are told of what this one's clients have, and asked: see
+    /// [`crate::shared`]. Default: not.
+    pub shared: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            peers_max: 40,
-            objects_max: 1024,
+            policy: Policy::default(),
             silence_max: Duration::from_secs(95),
+            resume_max: Duration::from_secs(60),
+            recall_entries_per_s: 50_000,
+            shared: false,
         }
     }
+}
+
+/// Sessions a second that are told of a forbidden object: a million within ten seconds.
+const BLOCK_NOTICES_PER_S: u64 = 100_000;
+
+/// What a node has done since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Queries that were answered.
+    pub answers: u64,
+    /// Holders that were looked at for them.
+    pub looks: u64,
+    /// Peers named, by nearness: site, prefix, AS, country, world.
+    pub named: [u64; 5],
+    /// Queries and announcements that were refused.
+    pub refusals: u64,
+    /// Sessions that went on where they were.
+    pub resumed: u64,
 }
 
 /// The sessions of one control node and what their clients have. See the crate's page for how to
 /// drive it.
 #[derive(Debug)]
 pub struct Rendezvous {
-    config: Config,
-    rng: Pcg64Mcg,
-    sessions: BTreeMap<SessionId, Session>,
-    by_peer: BTreeMap<PeerId, SessionId>,
-    by_silence: BTreeSet<(Timestamp, SessionId)>,
-    directory: Directory,
-    outputs: VecDeque<Output>,
+    pub(crate) config: Config,
+    pub(crate) rng: Pcg64Mcg,
+    /// By seat; the places apart, as searching the directory reads nothing else.
+    pub(crate) sessions: Vec<Session>,
+    pub(crate) places: Vec<Locality>,
+    free: Vec<Seat>,
+    pub(crate) seats: HashMap<SessionId, Seat>,
+    pub(crate) by_peer: HashMap<PeerId, Seat>,
+    present: usize,
+    /// When to look whether a session has been silent, or away, for too long. A session that was
+    /// heard in the meantime is put back.
+    checks: BinaryHeap<Reverse<(Timestamp, SessionId)>>,
+    pub(crate) directory: Directory,
+    pub(crate) neighbourhoods: Neighbourhoods,
+    /// What the operator forbade beside the policy.
+    blocked: BTreeSet<ObjectId>,
+    recalls: Notices<()>,
+    block_notices: Notices<ObjectId>,
+    drains: Notices<()>,
+    /// Whose entries are said to the shared directory again.
+    pub(crate) renewals: Notices<()>,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) shares: VecDeque<Share>,
+    pub(crate) stats: Stats,
 }
 
 impl Rendezvous {
@@ -55,45 +104,62 @@ impl Rendezvous {
         Self {
             config,
             rng: Pcg64Mcg::seed_from_u64(seed),
-            sessions: BTreeMap::new(),
-            by_peer: BTreeMap::new(),
-            by_silence: BTreeSet::new(),
+            sessions: Vec::new(),
+            places: Vec::new(),
+            free: Vec::new(),
+            seats: HashMap::new(),
+            by_peer: HashMap::new(),
+            present: 0,
+            checks: BinaryHeap::new(),
             directory: Directory::default(),
+            neighbourhoods: Neighbourhoods::default(),
+            blocked: BTreeSet::new(),
+            recalls: Notices::default(),
+            block_notices: Notices::default(),
+            drains: Notices::default(),
+            renewals: Notices::default(),
             outputs: VecDeque::new(),
+            shares: VecDeque::new(),
+            stats: Stats::default(),
         }
     }
 
     /// Takes note of something that happened.
     pub fn handle(&mut self, event: Event, now: Timestamp) {
         match event {
-            Event::Joined {
-                session,
-                peer,
-                share,
-                observed,
-            } => {
-                self.join(session, Session::new(peer, share, observed, now));
+            Event::Joined { session, arrival } => self.join(session, &arrival, now),
+            Event::Left { session } => {
+                if let Some(seat) = self.seats.get(&session).copied() {
+                    self.forget(seat);
+                }
             }
-            Event::Left { session } => self.forget(session),
+            Event::Lost { session } => self.lose(session, now),
             Event::Address {
                 session,
                 direct,
                 relay,
+                tcp_port,
+                nat,
             } => {
-                self.heard(session, now);
-                self.move_to(session, direct, relay);
+                if let Some(seat) = self.heard(session, now) {
+                    self.sessions[seat.index()].nat = nat;
+                    self.sessions[seat.index()].move_to(direct, relay, tcp_port);
+                    self.offer_all(seat);
+                }
             }
             Event::Announce {
                 session,
                 object,
                 complete,
             } => {
-                self.heard(session, now);
-                self.announce(session, object, complete);
+                if let Some(seat) = self.heard(session, now) {
+                    self.announce(seat, object, complete, now);
+                }
             }
             Event::Withdraw { session, object } => {
-                self.heard(session, now);
-                self.withdraw(session, object);
+                if let Some(seat) = self.heard(session, now) {
+                    self.withdraw(seat, object);
+                }
             }
             Event::Query {
                 session,
@@ -101,24 +167,54 @@ impl Rendezvous {
                 max,
                 known,
             } => {
-                self.heard(session, now);
-                self.query(session, object, max, &known, now);
+                if let Some(seat) = self.heard(session, now) {
+                    self.query(seat, object, max, known, now);
+                }
             }
-            Event::Ping { session } => self.heard(session, now),
+            Event::Ping { session } => {
+                self.heard(session, now);
+            }
+            Event::Block { object, blocked } => self.block(object, blocked, now),
+            Event::Flush => self.flush(now),
+            Event::Found(found) => self.answer(found, now),
+            Event::Pushed(push) => self.hear_of(&push),
+            Event::Republish => self.republish(now),
+            Event::Drain { within } => self.drain(within, now),
         }
     }
 
-    /// Closes the sessions that have been silent for too long.
+    /// Closes the sessions that have been silent for too long, forgets those that stayed away, and
+    /// tells more of those who wait to be told something.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        while let Some((heard_at, session)) = self.by_silence.first().copied() {
-            if heard_at + self.config.silence_max > now {
+        while let Some(Reverse((at, session))) = self.checks.peek().copied() {
+            if at > now {
                 break;
             }
-            self.forget(session);
-            self.outputs.push_back(Output::Close {
-                session,
-                reason: CloseReason::Silent,
-            });
+            self.checks.pop();
+            self.check(session, now);
+        }
+        for (session, ()) in self.recalls.due(now) {
+            self.outputs.push_back(Output::Recall { session });
+        }
+        for (session, object) in self.block_notices.due(now) {
+            self.outputs.push_back(Output::Block { session, object });
+        }
+        let renewed: Vec<SessionId> = self
+            .renewals
+            .due(now)
+            .map(|(session, ())| session)
+            .collect();
+        for session in renewed {
+            if let Some(seat) = self.seats.get(&session).copied() {
+                self.offer_all(seat);
+            }
+        }
+        let leaving: Vec<SessionId> = self.drains.due(now).map(|(session, ())| session).collect();
+        for session in leaving {
+            if let Some(seat) = self.seats.get(&session).copied() {
+                self.forget(seat);
+                self.close(session, CloseReason::Draining);
+            }
         }
     }
 
@@ -127,24 +223,46 @@ impl Rendezvous {
         self.outputs.pop_front()
     }
 
-    /// When [`Self::handle_timeout`] has something to do.
+    /// When [`Self::handle_timeout`] may have something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.by_silence
-            .first()
-            .map(|(heard_at, _)| *heard_at + self.config.silence_max)
+        let check = self.checks.peek().map(|Reverse((at, _))| *at);
+        let notices = [
+            self.recalls.next_at(),
+            self.block_notices.next_at(),
+            self.drains.next_at(),
+            self.renewals.next_at(),
+        ];
+        notices.into_iter().chain([check]).flatten().min()
+    }
+
+    /// Decides by another policy from here on. Places of clients that are there stay what they are.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.config.policy = policy;
     }
 
     /// How many sessions there are.
     #[must_use]
     pub fn sessions(&self) -> usize {
-        self.sessions.len()
+        self.present
+    }
+
+    /// How many clients are away and may resume.
+    #[must_use]
+    pub fn away(&self) -> usize {
+        self.by_peer.len() - self.present
     }
 
     /// How many objects somebody serves.
     #[must_use]
     pub fn objects(&self) -> usize {
-        self.directory.objects()
+        self.directory.served()
+    }
+
+    /// How many entries the directory has: an object and somebody who serves it.
+    #[must_use]
+    pub fn entries(&self) -> usize {
+        self.directory.entries()
     }
 
     /// How many clients serve an object.
@@ -153,207 +271,308 @@ impl Rendezvous {
         self.directory.count(object)
     }
 
-    fn join(&mut self, id: SessionId, session: Session) {
-        if let Some(old) = self.by_peer.get(&session.peer).copied() {
-            self.forget(old);
-            self.outputs.push_back(Output::Close {
-                session: old,
-                reason: CloseReason::Replaced,
-            });
-        }
-        self.by_peer.insert(session.peer, id);
-        self.by_silence.insert((session.heard_at, id));
-        self.sessions.insert(id, session);
+    /// How many sessions have yet to be asked what they have.
+    #[must_use]
+    pub fn recalls_waiting(&self) -> usize {
+        self.recalls.len()
     }
 
-    fn forget(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.remove(&id) else {
+    /// What the node has done since its start.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// Whether an object is forbidden.
+    #[must_use]
+    pub fn is_blocked(&self, object: ObjectId) -> bool {
+        self.blocked.contains(&object) || self.config.policy.blocked.contains(&object)
+    }
+
+    fn join(&mut self, id: SessionId, arrival: &Arrival, now: Timestamp) {
+        let mut session = Session::new(id, arrival, now);
+        let pace = self.config.policy.limits.logins;
+        let place = self
+            .config
+            .policy
+            .sites
+            .place(arrival.observed, arrival.network);
+        if let Some(seat) = self.by_peer.get(&arrival.peer).copied() {
+            let old = &mut self.sessions[seat.index()];
+            if let Err(retry_after) = old.logins.take(pace, now) {
+                let reason = CloseReason::TooManyLogins { retry_after };
+                self.close(id, reason);
+                return;
+            }
+            session.logins = old.logins;
+            if old.presence == Presence::Here {
+                let (old, reason) = (old.id, CloseReason::Replaced);
+                self.close(old, reason);
+            }
+            if self.resume(seat, &session, place, arrival) {
+                return;
+            }
+            self.forget(seat);
+        } else {
+            // The first of a burst that is allowed.
+            let _ = session.logins.take(pace, now);
+        }
+        let Some(seat) = self.sit_down(session, place) else {
+            self.close(id, CloseReason::Full);
             return;
         };
-        self.by_peer.remove(&session.peer);
-        self.by_silence.remove(&(session.heard_at, id));
-        for object in session.objects.keys() {
-            self.directory.remove(*object, id);
-        }
+        self.by_peer.insert(arrival.peer, seat);
+        self.welcome(seat, id, false, now);
     }
 
-    fn heard(&mut self, id: SessionId, now: Timestamp) {
-        let Some(session) = self.sessions.get_mut(&id) else {
-            return;
-        };
-        self.by_silence.remove(&(session.heard_at, id));
-        session.heard_at = now;
-        self.by_silence.insert((now, id));
-    }
-
-    fn move_to(&mut self, id: SessionId, direct: Vec<SocketAddr>, relay: Option<String>) {
-        let Some(session) = self.sessions.get_mut(&id) else {
-            return;
-        };
-        session.direct = with_observed(direct, session.observed);
-        session.relay = relay;
-    }
-
-    fn announce(&mut self, id: SessionId, object: ObjectId, complete: bool) {
-        let Some(session) = self.sessions.get_mut(&id) else {
-            return;
-        };
-        let full = session.objects.len() >= self.config.objects_max;
-        if full && !session.objects.contains_key(&object) {
-            let reason = Refusal::TooManyObjects;
-            self.outputs.push_back(Output::Refuse {
-                session: id,
-                reason,
-            });
-            return;
-        }
-        session.objects.entry(object).or_default().complete = complete;
-        if session.share {
-            self.directory.add(object, id);
-        }
-    }
-
-    fn withdraw(&mut self, id: SessionId, object: ObjectId) {
-        if let Some(session) = self.sessions.get_mut(&id) {
-            session.objects.remove(&object);
-            self.directory.remove(object, id);
-        }
-    }
-
-    fn query(
+    /// Goes on with what is remembered of a client, when both mean the same by it.
+    fn resume(
         &mut self,
-        id: SessionId,
-        object: ObjectId,
-        max: usize,
-        known: &[PeerId],
-        now: Timestamp,
-    ) {
-        let Some(asker) = self.sessions.get_mut(&id) else {
-            return;
-        };
-        let full = asker.objects.len() >= self.config.objects_max;
-        let refusal = match asker.queries.take(now) {
-            Err(retry_after) => Some(Refusal::TooManyQueries { retry_after }),
-            Ok(()) if full && !asker.objects.contains_key(&object) => Some(Refusal::TooManyObjects),
-            Ok(()) => None,
-        };
-        if let Some(reason) = refusal {
-            self.outputs.push_back(Output::Refuse {
-                session: id,
-                reason,
-            });
-            return;
+        seat: Seat,
+        session: &Session,
+        place: Locality,
+        arrival: &Arrival,
+    ) -> bool {
+        let old = &mut self.sessions[seat.index()];
+        let same = arrival.resume == Some(old.held.digest())
+            && old.share == session.share
+            && self.places[seat.index()] == place;
+        if !same {
+            return false;
         }
-        let interest = asker.objects.entry(object).or_default();
-        interest.looking = true;
-        let directory = &mut self.directory;
-        let spread = *interest
-            .spread
-            .get_or_insert_with(|| directory.next_spread(object));
-        let found = self.choose(id, object, max, known);
-        self.introduce(id, object, &found, spread);
+        if old.presence == Presence::Here {
+            self.present -= 1;
+        }
+        self.seats.remove(&old.id);
+        old.id = session.id;
+        old.nat = session.nat;
+        old.presence = Presence::Here;
+        old.observed = session.observed;
+        old.logins = session.logins;
+        self.stats.resumed += 1;
+        self.welcome(seat, session.id, true, session.heard_at);
+        self.offer_all(seat);
+        true
     }
 
-    /// Holders of the object that the asker does not know and can be sent to.
-    fn choose(
-        &mut self,
-        asker: SessionId,
-        object: ObjectId,
-        max: usize,
-        known: &[PeerId],
-    ) -> Vec<SessionId> {
-        let known: BTreeSet<&PeerId> = known.iter().collect();
-        let sessions = &self.sessions;
-        self.directory.sample(
-            object,
-            max.min(self.config.peers_max),
-            &mut self.rng,
-            |holder| {
-                holder != asker
-                    && sessions
-                        .get(&holder)
-                        .is_some_and(|it| it.is_reachable() && !known.contains(&it.peer))
-            },
-        )
-    }
-
-    /// Introduces the found to the asker, who connects, and the asker to those of them that look
-    /// for peers themselves and may be served by it.
-    fn introduce(&mut self, asker: SessionId, object: ObjectId, found: &[SessionId], spread: u32) {
-        let meetings = found
-            .iter()
-            .filter_map(|holder| self.meeting(*holder, object, true));
-        self.outputs.push_back(Output::Introduce {
-            to: asker,
-            object,
-            peers: meetings.collect(),
-            spread: Some(spread),
+    fn welcome(&mut self, seat: Seat, id: SessionId, resumed: bool, now: Timestamp) {
+        self.present += 1;
+        self.seats.insert(id, seat);
+        self.sessions[seat.index()].heard_at = now;
+        self.checks
+            .push(Reverse((now + self.config.silence_max, id)));
+        self.outputs.push_back(Output::Joined {
+            session: id,
+            resumed,
         });
-        let Some(back) = self.meeting(asker, object, false) else {
+    }
+
+    fn sit_down(&mut self, session: Session, place: Locality) -> Option<Seat> {
+        if let Some(seat) = self.free.pop() {
+            self.sessions[seat.index()] = session;
+            self.places[seat.index()] = place;
+            return Some(seat);
+        }
+        let number = u32::try_from(self.sessions.len()).ok()?;
+        if number >= SEATS_MAX {
+            return None;
+        }
+        self.sessions.push(session);
+        self.places.push(place);
+        Some(Seat(number))
+    }
+
+    fn lose(&mut self, id: SessionId, now: Timestamp) {
+        let Some(seat) = self.seats.get(&id).copied() else {
             return;
         };
-        if !self.sessions[&asker].share {
+        let session = &mut self.sessions[seat.index()];
+        if session.presence != Presence::Here {
             return;
         }
-        let looking = found
-            .iter()
-            .copied()
-            .filter(|holder| self.is_looking(*holder, object));
-        let news: Vec<Output> = looking
-            .map(|to| Output::Introduce {
-                to,
-                object,
-                peers: vec![back.clone()],
-                spread: None,
-            })
-            .collect();
-        self.outputs.extend(news);
+        if session.held.len() == 0 || self.config.resume_max.is_zero() {
+            self.forget(seat);
+            return;
+        }
+        let until = now + self.config.resume_max;
+        session.presence = Presence::Away { until };
+        self.present -= 1;
+        self.retract_all(seat);
+        self.checks.push(Reverse((until, id)));
     }
 
-    fn is_looking(&self, id: SessionId, object: ObjectId) -> bool {
-        self.interest(id, object)
-            .is_some_and(|interest| interest.looking && !interest.complete)
-    }
-
-    fn interest(&self, id: SessionId, object: ObjectId) -> Option<Interest> {
-        self.sessions.get(&id)?.objects.get(&object).copied()
-    }
-
-    fn meeting(&self, id: SessionId, object: ObjectId, dial: bool) -> Option<Meeting> {
-        let session = self.sessions.get(&id)?;
-        Some(Meeting {
-            peer: session.peer,
-            direct: session.direct.clone(),
-            relay: session.relay.clone(),
-            complete: self
-                .interest(id, object)
-                .is_some_and(|interest| interest.complete),
-            dial,
-        })
-    }
-}
-
-/// Adds the client's address as the node sees it, at the ports the client uses itself: NATs that
-/// keep ports (RFC 4787 §4.2.1) map there.
-fn with_observed(direct: Vec<SocketAddr>, observed: Option<IpAddr>) -> Vec<SocketAddr> {
-    let Some(observed) = observed.map(|ip| ip.to_canonical()) else {
-        return direct;
-    };
-    let mut addresses = Vec::with_capacity(direct.len() + 1);
-    for address in &direct {
-        let outside = SocketAddr::new(observed, address.port());
-        if address.is_ipv4() == observed.is_ipv4() && !addresses.contains(&outside) {
-            addresses.push(outside);
+    fn check(&mut self, id: SessionId, now: Timestamp) {
+        let Some(seat) = self.seats.get(&id).copied() else {
+            return;
+        };
+        let session = &self.sessions[seat.index()];
+        match session.presence {
+            Presence::Here => {
+                let at = session.heard_at + self.config.silence_max;
+                if at > now {
+                    self.checks.push(Reverse((at, id)));
+                } else {
+                    self.forget(seat);
+                    self.close(id, CloseReason::Silent);
+                }
+            }
+            Presence::Away { until } if until <= now => self.forget(seat),
+            Presence::Away { .. } | Presence::Nobody => {}
         }
     }
-    for address in direct {
-        if !addresses.contains(&address) {
-            addresses.push(address);
+
+    fn close(&mut self, session: SessionId, reason: CloseReason) {
+        self.outputs.push_back(Output::Close { session, reason });
+    }
+
+    fn forget(&mut self, seat: Seat) {
+        if self.sessions[seat.index()].presence == Presence::Here {
+            self.present -= 1;
+            self.retract_all(seat);
+        }
+        let session = &mut self.sessions[seat.index()];
+        session.presence = Presence::Nobody;
+        session.contact = None;
+        let held = std::mem::take(&mut session.held);
+        self.seats.remove(&session.id);
+        self.by_peer.remove(&session.peer);
+        self.drop_held(seat, &held);
+        self.free.push(seat);
+    }
+
+    fn drop_held(&mut self, seat: Seat, held: &HeldList) {
+        for one in held.iter() {
+            let places = &self.places;
+            if one.announced {
+                self.directory
+                    .change(one.object, |holders| holders.remove(seat, places));
+            }
+            self.directory.leave(one.object);
         }
     }
-    addresses.truncate(ADDRESSES_MAX);
-    addresses
-}
 
-/// Addresses of one client that are passed on: as many as a message holds.
-const ADDRESSES_MAX: usize = 16;
+    /// The seat of a session that is there, and that it was heard.
+    fn heard(&mut self, id: SessionId, now: Timestamp) -> Option<Seat> {
+        let seat = self.seats.get(&id).copied()?;
+        let session = &mut self.sessions[seat.index()];
+        session.heard_at = now;
+        (session.presence == Presence::Here).then_some(seat)
+    }
+
+    fn announce(&mut self, seat: Seat, object: ObjectId, complete: bool, now: Timestamp) {
+        let limits = self.config.policy.limits;
+        let session = &mut self.sessions[seat.index()];
+        if let Err(retry_after) = session.announces.take(limits.announces, now) {
+            self.refuse(seat, Refusal::TooManyAnnounces { retry_after });
+            return;
+        }
+        if self.refuses_blocked(seat, object) {
+            return;
+        }
+        let Some(index) = self.take_up(seat, object) else {
+            self.refuse(seat, Refusal::TooManyObjects);
+            return;
+        };
+        let session = &mut self.sessions[seat.index()];
+        session.held.announce(index, object, complete);
+        if session.share {
+            let (places, holder) = (&self.places, Holder::new(seat, complete));
+            self.directory
+                .change(index, |holders| holders.add(holder, places));
+            self.offer(seat, index);
+        }
+    }
+
+    /// Notes that a client has to do with an object, unless it has to do with too many.
+    pub(crate) fn take_up(&mut self, seat: Seat, object: ObjectId) -> Option<ObjectIndex> {
+        let held = &mut self.sessions[seat.index()].held;
+        if let Some(index) = self.directory.find(object)
+            && held.get(index).is_some()
+        {
+            return Some(index);
+        }
+        if held.len() >= self.config.policy.limits.objects_max {
+            return None;
+        }
+        let index = self.directory.enter(object);
+        held.insert(Held::new(index));
+        Some(index)
+    }
+
+    fn withdraw(&mut self, seat: Seat, object: ObjectId) {
+        let Some(index) = self.directory.find(object) else {
+            return;
+        };
+        let held = &mut self.sessions[seat.index()].held;
+        if held.remove(index, object).is_some() {
+            self.retract(seat, object);
+            let places = &self.places;
+            self.directory
+                .change(index, |holders| holders.remove(seat, places));
+            self.directory.leave(index);
+        }
+    }
+
+    pub(crate) fn refuse(&mut self, seat: Seat, reason: Refusal) {
+        self.stats.refusals += 1;
+        let session = self.sessions[seat.index()].id;
+        self.outputs.push_back(Output::Refuse { session, reason });
+    }
+
+    /// Tells a client that an object is forbidden, if it is.
+    pub(crate) fn refuses_blocked(&mut self, seat: Seat, object: ObjectId) -> bool {
+        let blocked = self.is_blocked(object);
+        if blocked {
+            self.stats.refusals += 1;
+            let session = self.sessions[seat.index()].id;
+            self.outputs.push_back(Output::Block { session, object });
+        }
+        blocked
+    }
+
+    fn block(&mut self, object: ObjectId, blocked: bool, now: Timestamp) {
+        if !blocked {
+            self.blocked.remove(&object);
+            return;
+        }
+        self.blocked.insert(object);
+        let Some(index) = self.directory.find(object) else {
+            return;
+        };
+        let holders = self.directory.object(index).holders.iter();
+        let told = holders.map(|holder| (self.sessions[holder.seat().index()].id, object));
+        self.block_notices.begin(told, BLOCK_NOTICES_PER_S, now);
+    }
+
+    /// Begins to close all sessions, so many a second that it is done in time.
+    fn drain(&mut self, within: Duration, now: Timestamp) {
+        let here = self.sessions.iter();
+        let here = here.filter(|session| session.presence == Presence::Here);
+        let leaving: Vec<(SessionId, ())> = here.map(|session| (session.id, ())).collect();
+        let count = u64::try_from(leaving.len()).unwrap_or(u64::MAX);
+        // Rounded up: one a tick too many rather than a tick too late.
+        let per_s = count / within.as_secs().max(1) + 50;
+        self.drains.begin(leaving, per_s, now);
+    }
+
+    /// Forgets who has what, and begins to ask everybody who shares for it again.
+    fn flush(&mut self, now: Timestamp) {
+        let entries = self.entries();
+        let mut asked = Vec::new();
+        for at in 0..self.sessions.len() {
+            let seat = Seat(u32::try_from(at).unwrap_or(SEATS_MAX));
+            let session = &mut self.sessions[at];
+            let held = std::mem::take(&mut session.held);
+            if session.share && session.presence == Presence::Here {
+                asked.push((session.id, ()));
+            }
+            self.drop_held(seat, &held);
+        }
+        // So many sessions a second that they say as many entries as are wanted.
+        let sessions = u64::try_from(asked.len()).unwrap_or(u64::MAX);
+        let entries = u64::try_from(entries).unwrap_or(u64::MAX).max(1);
+        let per_s = self.config.recall_entries_per_s.saturating_mul(sessions) / entries;
+        self.recalls.clear();
+        self.recalls.begin(asked, per_s, now);
+    }
+}
