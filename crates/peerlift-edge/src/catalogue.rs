@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
 use data_encoding::BASE64;
-use peerlift_content::Manifest;
+use peerlift_content::Published;
+
+use crate::access::About;
 
 /// Files that are known at most. 300 bytes each, so 300 MiB; beyond that files are served without
 /// what the catalogue knows.
@@ -29,6 +31,7 @@ pub(crate) struct Entry {
     pub(crate) digest: Option<String>,
     /// The media type that the manifest gives.
     pub(crate) media_type: String,
+    about: About,
 }
 
 /// What changes when a file does.
@@ -53,7 +56,8 @@ impl FileState {
 
 impl Catalogue {
     /// Notes that a file in this state is published.
-    pub(crate) fn publish(&self, path: PathBuf, state: FileState, manifest: &Manifest) {
+    pub(crate) fn publish(&self, path: PathBuf, state: FileState, published: &Published) {
+        let manifest = &published.manifest;
         let digest = manifest
             .sha256
             .map(|sha256| format!("sha-256=:{}:", BASE64.encode(&sha256)));
@@ -62,6 +66,7 @@ impl Catalogue {
             etag: format!("\"{}\"", manifest.root),
             digest,
             media_type: manifest.media_type.clone(),
+            about: About::of(published.publisher, manifest.root, &manifest.policy),
         };
         let mut entries = self.lock();
         if entries.len() < ENTRIES_MAX || entries.contains_key(&path) {
@@ -80,6 +85,11 @@ impl Catalogue {
             .get(path)
             .filter(|entry| entry.state == state)
             .cloned()
+    }
+
+    /// What access to a file needs, also when it has changed since it was published.
+    pub(crate) fn about(&self, path: &Path) -> Option<About> {
+        self.lock().get(path).map(|entry| entry.about.clone())
     }
 
     /// The files that are published.

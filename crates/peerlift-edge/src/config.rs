@@ -11,6 +11,7 @@ use axum::Router;
 use peerlift_content::{PublishError, Published};
 use thiserror::Error;
 
+use crate::access::EdgeAccess;
 use crate::access_log::AccessLog;
 
 /// Publishes one file, or finds that it is published already. Called on a thread that may block.
@@ -38,6 +39,8 @@ pub struct EdgeConfig {
     /// Publishes files that appear or change; `None`, the default, serves only what is published
     /// already.
     pub publish: Option<PublishFn>,
+    /// Who may fetch what. Default: everybody, what no manifest restricts.
+    pub access: Arc<EdgeAccess>,
     /// What is asked for below `/.peerlift/`, WebSockets, and what is no file. Default: nothing.
     pub routes: Router,
 }
@@ -64,6 +67,7 @@ impl EdgeConfig {
             head_timeout: Duration::from_secs(15),
             send_timeout: Duration::from_secs(60),
             publish: None,
+            access: Arc::new(EdgeAccess::new(None)),
             routes: Router::new(),
         }
     }

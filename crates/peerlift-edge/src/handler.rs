@@ -17,6 +17,7 @@ use peerlift_content::{MANIFEST_SUFFIX, OUTBOARD_SUFFIX, media_type_of};
 use peerlift_model::ByteRange;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::access::{self, Admission, EdgeAccess};
 use crate::catalogue::{Catalogue, Entry, FileState};
 use crate::conditions::{self, Version};
 use crate::file_body::{FileBody, Piece, Pool};
@@ -43,6 +44,7 @@ const PATH_SAFE: &AsciiSet = &NON_ALPHANUMERIC
 pub(crate) struct Handler {
     pub(crate) root: Root,
     pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) access: Arc<EdgeAccess>,
     pub(crate) pool: Pool,
 }
 
@@ -70,7 +72,16 @@ impl Handler {
         match opened {
             Ok((folder, metadata)) if metadata.is_dir() => answer_folder(request, &path, &folder),
             Ok((file, metadata)) if metadata.is_file() && !ends_in_slash(request) => {
-                self.file(request, &path, file, &metadata)
+                let known = |path: &Path| self.catalogue.about(path);
+                match self.access.admit(request, &path, known, &self.root) {
+                    Admission::Open => self.file(request, &path, file, &metadata),
+                    Admission::Holder => {
+                        let mut answer = self.file(request, &path, file, &metadata);
+                        access::mark_private(&mut answer);
+                        answer
+                    }
+                    Admission::Refused(refusal) => refusal,
+                }
             }
             Ok(_) => not_found(),
             Err(error) if error.raw_os_error() == Some(TOO_MANY_FILES) => {

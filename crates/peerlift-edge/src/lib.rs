@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  socket ─► server ─► handler ─┬─► path: a file below the folder, or nothing
-//!            (TLS, limits)      ├─► conditions, range: what of it (RFC 9110 §13, §14)
+//!            (TLS, limits)      ├─► access: whether this request may have it
+//!                               ├─► conditions, range: what of it (RFC 9110 §13, §14)
 //!                               └─► file_body: its bytes, read in large steps
 //!            watcher ─► catalogue: which files are published, and as which object
 //! ```
@@ -12,6 +13,7 @@
 //! kind. It also publishes what is put into the folder, by a function that the caller gives:
 //! keys are not known here. Further routes (a control node's) are mounted on the same port.
 
+mod access;
 mod access_log;
 mod catalogue;
 mod conditions;
@@ -26,6 +28,7 @@ mod server;
 mod tls;
 mod watcher;
 
+pub use access::EdgeAccess;
 pub use access_log::AccessLog;
 pub use config::{EdgeConfig, EdgeError, PublishFn, TlsFiles};
 pub use path::fuzz_path;

@@ -9,6 +9,8 @@ use prometheus_client::registry::{Registry, Unit};
 pub(crate) struct Metrics {
     pub(crate) requests: Counter,
     pub(crate) errors: Counter,
+    pub(crate) server_errors: Counter,
+    pub(crate) denied: Counter,
     pub(crate) sent: Counter,
     pub(crate) connections: Gauge,
     pub(crate) published: Gauge,
@@ -23,6 +25,16 @@ impl Metrics {
             "errors",
             "Requests answered with 4xx or 5xx",
             metrics.errors.clone(),
+        );
+        registry.register(
+            "server_errors",
+            "Requests answered with 5xx: the edge's fault",
+            metrics.server_errors.clone(),
+        );
+        registry.register(
+            "denied",
+            "Requests refused for want of a token or for a block: 401, 403, 410",
+            metrics.denied.clone(),
         );
         registry.register_with_unit(
             "sent",

@@ -19,6 +19,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
+use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -46,6 +47,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// How long a connection may be silent before the kernel asks whether the other side is there, and
+/// how often it asks again.
+const PROBE_AFTER: Duration = Duration::from_secs(120);
+const PROBE_EVERY: Duration = Duration::from_secs(15);
 
 /// How long answers under way may take once the edge is told to stop.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -106,6 +112,7 @@ impl Edge {
         let handler = Handler {
             root,
             catalogue: Arc::default(),
+            access: config.access,
             pool: Pool::default(),
         };
         let log = config.access_log;
@@ -247,9 +254,18 @@ impl Accept {
 /// Has the kernel end the connection when no byte is acknowledged for so long, be it that the other
 /// side is gone or that it reads no more: a socket that takes nothing tells the same to both who
 /// read slowly and who do not, the kernel knows better (RFC 5482, tcp(7)).
+///
+/// Connections that say nothing, as sessions with a control node, are probed now and then: a client
+/// that vanished is noticed, and NATs on the way do not forget one that is there.
 fn limit_silence(stream: &TcpStream, longest: Duration) {
+    let probing = sockopt::set_socket_keepalive(stream, true)
+        .and_then(|()| sockopt::set_tcp_keepidle(stream, PROBE_AFTER))
+        .and_then(|()| sockopt::set_tcp_keepintvl(stream, PROBE_EVERY));
+    if let Err(error) = probing {
+        tracing::debug!(%error, "silent connections are not probed");
+    }
     let milliseconds = u32::try_from(longest.as_millis()).unwrap_or(u32::MAX);
-    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, milliseconds) {
+    if let Err(error) = sockopt::set_tcp_user_timeout(stream, milliseconds) {
         tracing::debug!(%error, "no limit on clients that take nothing");
     }
 }
@@ -376,8 +392,17 @@ impl Shared {
             response
         };
         self.metrics.requests.inc();
+        if matches!(
+            response.status(),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::GONE
+        ) {
+            self.metrics.denied.inc();
+        }
         if response.status().is_client_error() || response.status().is_server_error() {
             self.metrics.errors.inc();
+        }
+        if response.status().is_server_error() {
+            self.metrics.server_errors.inc();
         }
         let status = response.status();
         let shared = Arc::clone(self);

@@ -188,7 +188,7 @@ impl Watcher {
         });
         match work.await {
             Ok(Ok((state, published))) => {
-                self.catalogue.publish(name, state, &published.manifest);
+                self.catalogue.publish(name, state, &published);
                 tracing::info!(
                     file = %path.display(),
                     object = %published.manifest.root,
