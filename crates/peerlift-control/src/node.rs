@@ -3,24 +3,31 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Extension;
 use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{ConnectInfo, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use ed25519_dalek::SigningKey;
-use peerlift_rendezvous::{Config, SessionId};
+use peerlift_model::Timestamp;
+use peerlift_rendezvous::shared::NodeId;
+use peerlift_rendezvous::{Config, Rendezvous, SessionId};
 use peerlift_wire::control::{CLIENT_MESSAGE_BYTES_MAX, PATH, SUB_PROTOCOL};
 use prometheus_client::registry::Registry;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::core_task::{self, CoreHandle};
+use crate::access::{self, NodeAccess};
+use crate::atlas::Atlas;
+use crate::conversation::{NodeFacts, Visitor};
+use crate::core_task::{self, Input};
+use crate::directory::{self, DirectoryUrl, Membership};
+use crate::gate::{LoginRate, Place};
 use crate::metrics::Metrics;
 use crate::session::{self, SessionContext};
 
@@ -31,26 +38,42 @@ pub struct ControlConfig {
     pub key_seed: [u8; 32],
     /// Sessions at once; more are answered with 503. Default 10,000: some 200 MiB with TLS.
     pub sessions_max: usize,
-    /// How often clients are told to show that they are there. Default 30 s: RFC 4787 §4.3 lets no
-    /// NAT drop a mapping before two minutes, many do.
+    /// Logins a second; others are told when to come back. Default 1,000: less than one core does,
+    /// so that queries are answered while everybody comes back after an outage.
+    pub logins_per_s: u32,
+    /// How often clients are told to show that they are there. Default 10 min: six messages an
+    /// hour. Clients and nodes have their kernels probe the connection in between (RFC 9293
+    /// §3.8.4), which NATs count as traffic, too.
     pub keep_alive: Duration,
-    /// The bounds of the core.
+    /// What is known of addresses. Default: nothing.
+    pub atlas: Atlas,
+    /// The bounds of the core. Its longest silence follows from `keep_alive`.
     pub core: Config,
+    /// The directory that this node shares with others. Default: none, it is alone.
+    pub directory: Option<DirectoryUrl>,
+    /// Who may fetch what. Default: everybody everything, until the operator blocks something.
+    pub access: Arc<NodeAccess>,
 }
 
 impl ControlConfig {
     /// The defaults with this key.
     #[must_use]
     pub fn new(key_seed: [u8; 32]) -> Self {
-        let keep_alive = Duration::from_secs(30);
         Self {
             key_seed,
             sessions_max: 10_000,
-            keep_alive,
+            logins_per_s: 1_000,
+            keep_alive: Duration::from_secs(600),
+            atlas: Atlas::default(),
             core: Config::default(),
+            directory: None,
+            access: Arc::new(NodeAccess::new(&key_seed)),
         }
     }
 }
+
+/// How much longer than three keep-alives a client may be silent.
+const SILENCE_GRACE: Duration = Duration::from_secs(5);
 
 impl std::fmt::Debug for ControlConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -63,49 +86,92 @@ impl std::fmt::Debug for ControlConfig {
 }
 
 /// A running control node.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ControlNode {
     shared: Arc<Shared>,
-    tasks: TaskTracker,
 }
 
-#[derive(Debug)]
 struct Shared {
     context: Arc<SessionContext>,
-    core: CoreHandle,
+    key: [u8; 32],
+    atlas: Atlas,
     places: Arc<Semaphore>,
+    login_rate: LoginRate,
+    started: Instant,
     next_session: AtomicU64,
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// Cancelled: nobody new is let in.
+    closing: CancellationToken,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
 }
 
 impl ControlNode {
     /// Starts a node within a tokio runtime and registers its metrics.
     #[must_use]
-    pub fn start(config: ControlConfig, registry: &mut Registry) -> Self {
+    pub fn start(mut config: ControlConfig, registry: &mut Registry) -> Self {
         let metrics = Metrics::register(registry);
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
-        let (core, task) =
+        config.core.silence_max = 3 * config.keep_alive + SILENCE_GRACE;
+        config.core.shared = config.directory.is_some();
+        let (core, mut task) =
             core_task::new(config.core, random_seed(), metrics.clone(), stop.clone());
+        let key = SigningKey::from_bytes(&config.key_seed);
+        let public = key.verifying_key().to_bytes();
+        let ticket_keys = watch::Sender::new(vec![public]);
+        let trusted = ticket_keys.subscribe();
+        if let Some(url) = config.directory {
+            metrics.register_up(registry);
+            let membership = Membership {
+                url,
+                node: NodeId(random_seed()),
+                ticket_key: public,
+                ticket_keys,
+            };
+            let (core, metrics) = (core.clone(), metrics.clone());
+            task.share(directory::start(membership, core, metrics, &tasks, &stop));
+        }
         tasks.spawn(task.run());
-        let context = SessionContext {
-            key: SigningKey::from_bytes(&config.key_seed),
+        let facts = NodeFacts {
+            key,
             keep_alive: config.keep_alive,
+            ticket_keys: trusted,
+        };
+        let (access, teller) = (Arc::clone(&config.access), core.clone());
+        let telling = stop
+            .clone()
+            .run_until_cancelled_owned(access::tell_core(access, teller));
+        tasks.spawn(async move {
+            // Stopped: the core has ended, too.
+            let _ = telling.await;
+        });
+        let context = SessionContext {
+            facts: Arc::new(facts),
+            core,
             metrics,
             stop: stop.clone(),
+            access: config.access,
         };
         let shared = Shared {
             context: Arc::new(context),
-            core,
+            key: public,
+            atlas: config.atlas,
             places: Arc::new(Semaphore::new(config.sessions_max)),
+            login_rate: LoginRate::new(config.logins_per_s),
+            started: Instant::now(),
             next_session: AtomicU64::new(1),
-            tasks: tasks.clone(),
+            tasks,
             stop,
+            closing: CancellationToken::new(),
         };
         Self {
             shared: Arc::new(shared),
-            tasks,
         }
     }
 
@@ -115,51 +181,141 @@ impl ControlNode {
         Router::new()
             .route(PATH, get(upgrade))
             .with_state(Arc::clone(&self.shared))
+            .merge(access::routes(self.access()))
     }
 
     /// The key that clients know the node by.
     #[must_use]
     pub fn key(&self) -> [u8; 32] {
-        self.shared.context.key.verifying_key().to_bytes()
+        self.shared.key
+    }
+
+    /// Who may fetch what.
+    #[must_use]
+    pub fn access(&self) -> &Arc<NodeAccess> {
+        &self.shared.context.access
+    }
+
+    /// Lets an operator look at the core, or change it, between two events. `None` once the node
+    /// has ended.
+    pub async fn visit<R: Send + 'static>(
+        &self,
+        visit: impl FnOnce(&mut Rendezvous, Timestamp) -> R + Send + 'static,
+    ) -> Option<R> {
+        let (answer, answered) = oneshot::channel();
+        let visit = Box::new(move |core: &mut Rendezvous, now| {
+            // Nobody waits for it any longer: so be it.
+            let _ = answer.send(visit(core, now));
+        });
+        self.shared.context.core.tell(Input::Visit(visit)).await;
+        answered.await.ok()
+    }
+
+    /// A connection could not be accepted.
+    pub(crate) fn count_accept_error(&self) {
+        self.shared.context.metrics.accept_errors.inc();
+    }
+
+    /// Lets nobody new in; those who come are sent elsewhere.
+    pub fn close_door(&self) {
+        self.shared.closing.cancel();
+    }
+
+    /// Whether the node lets clients in.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.shared.closing.is_cancelled()
     }
 
     /// Ends all sessions and waits until they are gone.
     pub async fn shutdown(&self) {
+        self.close_door();
         self.shared.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
     }
 }
 
 async fn upgrade(
     State(shared): State<Arc<Shared>>,
     from: Option<Extension<ConnectInfo<SocketAddr>>>,
+    place_at_door: Option<Extension<Arc<Place>>>,
     socket: WebSocketUpgrade,
 ) -> Response {
-    let Ok(place) = Arc::clone(&shared.places).try_acquire_owned() else {
-        shared.context.metrics.refused.inc();
-        let later = [(header::RETRY_AFTER, HeaderValue::from_static("30"))];
-        return (
-            StatusCode::SERVICE_UNAVAILABLE,
-            later,
-            "too many sessions\n",
-        )
-            .into_response();
+    let seat = match shared.admit() {
+        Ok(seat) => seat,
+        Err(later) => return later.into_response(),
     };
     let observed = from.map(|Extension(ConnectInfo(address))| address.ip());
+    let visitor = Visitor {
+        observed,
+        network: shared.atlas.network(observed),
+    };
     socket
         .protocols([SUB_PROTOCOL])
         .max_message_size(CLIENT_MESSAGE_BYTES_MAX)
         .max_frame_size(CLIENT_MESSAGE_BYTES_MAX)
+        .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
-        .on_upgrade(move |socket| async move {
+        .on_upgrade(move |socket| {
             let id = SessionId(shared.next_session.fetch_add(1, Ordering::Relaxed));
             let context = Arc::clone(&shared.context);
-            let run = session::run(socket, id, observed, context, shared.core.clone());
+            let run = session::run(socket, id, visitor, context, place_at_door);
             // Tracked, so that a shutdown waits for it.
-            shared.tasks.track_future(run).await;
-            drop(place);
+            let run = shared.tasks.track_future(run);
+            async move {
+                run.await;
+                drop(seat);
+            }
         })
+}
+
+impl Shared {
+    /// A place for one more session.
+    fn admit(&self) -> Result<OwnedSemaphorePermit, Later> {
+        let later = |retry_after, text| Later { retry_after, text };
+        if self.closing.is_cancelled() {
+            return Err(later(CLOSING_RETRY, "the node is going down\n"));
+        }
+        let refused = &self.context.metrics.refused;
+        let Ok(seat) = Arc::clone(&self.places).try_acquire_owned() else {
+            refused.inc();
+            return Err(later(FULL_RETRY, "too many sessions\n"));
+        };
+        let now = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let admitted = self.login_rate.admit(Timestamp::from_micros(now));
+        admitted.map(|()| seat).map_err(|retry_after| {
+            refused.inc();
+            later(retry_after, "too many logins at once\n")
+        })
+    }
+}
+
+/// What is read from a session at once. Messages of clients have some hundred bytes; the memory is
+/// kept for as long as the session lasts.
+const READ_BUFFER_BYTES: usize = 512;
+
+/// When clients come back to a node that is full.
+const FULL_RETRY: Duration = Duration::from_secs(30);
+
+/// When clients come back to a node that goes down: it may be up again.
+const CLOSING_RETRY: Duration = Duration::from_secs(5);
+
+/// Not now.
+struct Later {
+    retry_after: Duration,
+    text: &'static str,
+}
+
+impl IntoResponse for Later {
+    fn into_response(self) -> Response {
+        let seconds = self.retry_after.as_millis().div_ceil(1000);
+        let fields = [
+            (header::RETRY_AFTER, seconds.to_string()),
+            (header::CONNECTION, "close".to_owned()),
+        ];
+        (StatusCode::SERVICE_UNAVAILABLE, fields, self.text).into_response()
+    }
 }
 
 fn random_seed() -> u64 {

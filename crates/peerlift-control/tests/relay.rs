@@ -13,6 +13,7 @@ use peerlift_control::{Relay, RelayOptions};
 use peerlift_edge::{Edge, EdgeConfig, TlsFiles};
 use peerlift_model::ObjectId;
 use peerlift_net::peer::{PeerLink, PeerNode, PeerNodeConfig, RelayConfig};
+use peerlift_net::polite::Uplink;
 use peerlift_wire::PeerAddress;
 use peerlift_wire::peer::{Hello, PeerMessage};
 use prometheus_client::registry::Registry;
@@ -97,6 +98,7 @@ async fn node(seed: u8, relay: &str) -> PeerNode {
             quic_port: None,
         }],
         accept: true,
+        uplink: Uplink::plain(),
     };
     let node = PeerNode::bind(config).await.unwrap();
     within(async {
@@ -134,6 +136,7 @@ async fn meet(relay: &str) {
     let place = PeerAddress {
         direct: Vec::new(),
         relay: listener.address().relay,
+        tcp_port: None,
     };
     let dialling = async {
         let link = dialler.connect(listener.id(), &place).await.unwrap();

@@ -12,8 +12,9 @@ use futures_util::{SinkExt, StreamExt};
 use peerlift_control::ControlConfig;
 use peerlift_model::ObjectId;
 use peerlift_net::control::{ControlError, ControlEvent};
+use peerlift_rendezvous::{Event, Rendezvous};
 use peerlift_wire::control::{
-    Challenge, ClientMessage, ErrorCode, Introductions, SUB_PROTOCOL, ServerMessage, Welcome,
+    Challenge, ClientMessage, ErrorCode, Introductions, Login, SUB_PROTOCOL, ServerMessage, Welcome,
 };
 use peerlift_wire::ticket::Ticket;
 use tokio::net::{TcpListener, TcpStream};
@@ -80,7 +81,7 @@ async fn who_is_known_or_does_not_have_it_is_not_named() {
     first.session.withdraw(OBJECT).await;
     served.until("peerlift_control_objects 1").await;
     assert_eq!(asker.ask().await.peers, []);
-    drop(second);
+    second.stop.cancel();
     served.until("peerlift_control_objects 0").await;
 }
 
@@ -178,13 +179,116 @@ async fn clients_come_back_after_a_restart_and_say_again_what_they_have() {
                 break;
             }
             ControlEvent::Lost { .. } => {}
-            other @ ControlEvent::Introductions(_) => panic!("{other:?}"),
+            other @ (ControlEvent::Introductions(_)
+            | ControlEvent::Blocked { .. }
+            | ControlEvent::BlockList(_)
+            | ControlEvent::Denied { .. }
+            | ControlEvent::TicketKeys { .. }) => panic!("{other:?}"),
         }
     }
     served.until("peerlift_control_objects 1").await;
     let mut asker = served.client(2, true).await;
     let found = asker.ask().await;
     assert_eq!(found.peers[0].address, place(1), "and where they are");
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_is_resumed_without_saying_everything_again() {
+    let served = Served::start().await;
+    let mut stranger = served.stranger().await;
+    stranger.log_in(1).await;
+    let complete = true;
+    let object = OBJECT;
+    let announce = ClientMessage::Announce { object, complete };
+    stranger.send(announce.encode()).await.unwrap();
+    served.until("peerlift_control_directory_entries 1").await;
+    // No goodbye: the machine lost its network.
+    drop(stranger);
+    served.until("peerlift_control_away 1").await;
+    served.until("peerlift_control_directory_entries 1").await;
+    let mut asker = served.client(2, true).await;
+    assert_eq!(asker.ask().await.peers, [], "nobody is sent there");
+
+    let mut stranger = served.stranger().await;
+    let challenge = stranger.challenge().await;
+    let login = Login {
+        resume: Some(u64::from_be_bytes([3; 8]).rotate_left(1)),
+        ..common::login(1, &challenge)
+    };
+    let login = ClientMessage::Login(login).encode();
+    stranger.send(login).await.unwrap();
+    let welcome = stranger.receive().await;
+    let Some(ServerMessage::Welcome(welcome)) = welcome else {
+        panic!("{welcome:?}")
+    };
+    assert!(welcome.resumed);
+    assert_eq!(asker.ask().await.peers.len(), 1);
+}
+
+#[tokio::test]
+async fn a_directory_that_is_lost_is_told_again() {
+    let served = Served::start().await;
+    let seeder = served.client(1, true).await;
+    seeder.session.announce(OBJECT, true).await;
+    served.until("peerlift_control_directory_entries 1").await;
+    let flush = |core: &mut Rendezvous, now| {
+        core.handle(Event::Flush, now);
+        core.entries()
+    };
+    assert_eq!(within(served.node.visit(flush)).await, Some(0));
+    served.until("peerlift_control_directory_entries 1").await;
+    let mut asker = served.client(2, true).await;
+    assert_eq!(asker.ask().await.peers.len(), 1);
+}
+
+#[tokio::test]
+async fn a_forbidden_object_is_taken_back_from_clients_within_the_session() {
+    let served = Served::start().await;
+    let mut seeder = served.client(1, true).await;
+    seeder.session.announce(OBJECT, true).await;
+    served.until("peerlift_control_directory_entries 1").await;
+    let block = Event::Block {
+        object: OBJECT,
+        blocked: true,
+    };
+    let visit = |core: &mut Rendezvous, now| core.handle(block, now);
+    within(served.node.visit(visit)).await.unwrap();
+    let event = seeder.event().await;
+    assert!(
+        matches!(event, ControlEvent::Blocked { object } if object == OBJECT),
+        "{event:?}"
+    );
+    served.until("peerlift_control_directory_entries 0").await;
+}
+
+#[tokio::test]
+async fn a_key_on_two_machines_ends_in_a_wait_and_not_in_a_storm() {
+    let served = Served::start().await;
+    let mut one = served.client(1, true).await;
+    // The other machine, with no manners at all.
+    let mut others = Vec::new();
+    for _ in 0..5 {
+        let mut other = served.stranger().await;
+        other.log_in(1).await;
+        others.push(other);
+    }
+    let lost = one.event().await;
+    assert!(matches!(lost, ControlEvent::Lost { .. }), "{lost:?}");
+    one.stop.cancel();
+    let mut stranger = served.stranger().await;
+    let challenge = stranger.challenge().await;
+    let login = ClientMessage::Login(common::login(1, &challenge)).encode();
+    stranger.send(login).await.unwrap();
+    let answer = stranger.receive().await;
+    let Some(ServerMessage::Error {
+        code: ErrorCode::Busy,
+        retry_after_s,
+        ..
+    }) = answer
+    else {
+        panic!("{answer:?}")
+    };
+    assert!(retry_after_s > 30, "{retry_after_s}");
 }
 
 #[tokio::test]
@@ -289,6 +393,7 @@ impl Chatty {
             ticket_keys: Vec::new(),
             keep_alive_s: 5,
             session: 1,
+            resumed: false,
         });
         socket.send(binary(&welcome)).await.unwrap();
         socket

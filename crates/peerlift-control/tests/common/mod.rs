@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use peerlift_control::{ControlConfig, ControlNode};
-use peerlift_model::{ObjectId, PeerId};
+use peerlift_model::{NatClass, ObjectId, PeerId};
 use peerlift_net::control::{ControlEvent, ControlSession, Identity};
 use peerlift_wire::PeerAddress;
 use peerlift_wire::control::{
@@ -94,11 +94,22 @@ impl Served {
 
     /// Waits until the metrics have this line: the core takes note in its own time.
     pub(crate) async fn until(&self, line: &str) {
+        self.until_some(line, |found| found == line).await;
+    }
+
+    /// Waits until a counter with that label has counted.
+    pub(crate) async fn until_counted(&self, name: &str, label: &str) {
+        let label = format!("=\"{label}\"");
+        let matches = |found: &str| found.starts_with(name) && found.contains(&label);
+        self.until_some(name, matches).await;
+    }
+
+    async fn until_some(&self, line: &str, matches: impl Fn(&str) -> bool) {
         let deadline = Instant::now() + TOO_LONG;
         loop {
             let mut page = String::new();
             encode(&mut page, &self.registry).unwrap();
-            if page.lines().any(|found| found == line) {
+            if page.lines().any(&matches) {
                 return;
             }
             assert!(Instant::now() < deadline, "no {line} in {page}");
@@ -129,6 +140,7 @@ pub(crate) fn place(seed: u8) -> PeerAddress {
     PeerAddress {
         direct: vec![SocketAddr::from(([127, 0, 0, 1], seed.into()))],
         relay: None,
+        tcp_port: Some(seed.into()),
     }
 }
 
@@ -254,5 +266,7 @@ pub(crate) fn login(seed: u8, challenge: &Challenge) -> Login {
         agent: "test/1".to_owned(),
         share: true,
         address: place(seed),
+        nat: NatClass::Unknown,
+        resume: None,
     }
 }

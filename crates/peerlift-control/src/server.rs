@@ -1,0 +1,267 @@
+//! A control node of its own: listening sockets, TLS, and nothing but sessions behind them.
+//!
+//! Small on purpose. Each connection is one task that ends with the upgrade to a WebSocket; the
+//! session is another. Nothing is kept of TLS and HTTP but what rustls needs.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{SockRef, TcpKeepalive};
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tower_service::Service;
+
+use crate::ControlNode;
+use crate::gate::{Gate, Place};
+
+/// Connections that wait in the kernel, oldest first, while all places at the door are taken.
+const BACKLOG: u32 = 4096;
+
+/// How long TLS and the request may take together.
+const KNOCK_MAX: Duration = Duration::from_secs(10);
+
+/// How long to wait when no connection can be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest request head.
+const HEAD_BYTES_MAX: usize = 8 * 1024;
+
+/// Before the kernel asks whether an idle client is still there, how often it asks again, and how
+/// many times. A client that vanished is noticed after three minutes; NATs and firewalls see
+/// traffic every two (RFC 5382 REQ-5 allows them to forget after two hours, many do so sooner).
+const PROBE_AFTER: Duration = Duration::from_secs(120);
+const PROBE_EVERY: Duration = Duration::from_secs(15);
+const PROBES: u32 = 4;
+
+/// What is asked of a server.
+#[derive(Debug)]
+pub struct ServerOptions {
+    /// Where to listen.
+    pub listen: Vec<SocketAddr>,
+    /// Certificate and key; without them clients have to come through a proxy that has some.
+    pub tls: Option<rustls::ServerConfig>,
+    /// What else is answered at the same address, such as a relay's routes.
+    pub routes: Router,
+}
+
+/// A server cannot start.
+#[derive(Debug, Error)]
+#[error("cannot listen at {address}: {source}")]
+pub struct ListenError {
+    /// Where.
+    pub address: SocketAddr,
+    /// Why.
+    #[source]
+    pub source: io::Error,
+}
+
+/// A control node, listening.
+#[derive(Debug)]
+pub struct ControlServer {
+    listeners: Vec<TcpListener>,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    routes: Router,
+    gate: Gate,
+    node: ControlNode,
+}
+
+impl ControlServer {
+    /// Opens the sockets.
+    ///
+    /// # Errors
+    ///
+    /// [`ListenError`].
+    pub fn bind(node: ControlNode, options: ServerOptions) -> Result<Self, ListenError> {
+        let listen = |address| listen(address).map_err(|source| ListenError { address, source });
+        let listeners = options.listen.into_iter().map(listen);
+        let tls = options.tls.map(|mut tls| {
+            tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+            // One ticket a login is enough to resume by, and half the work of two.
+            tls.send_tls13_tickets = 1;
+            Arc::new(tls)
+        });
+        Ok(Self {
+            listeners: listeners.collect::<Result<_, _>>()?,
+            tls,
+            routes: options.routes.merge(node.router()).merge(health(&node)),
+            gate: Gate::new(),
+            node,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let addresses = self.listeners.iter().map(TcpListener::local_addr);
+        addresses.filter_map(Result::ok).collect()
+    }
+
+    /// Serves until `stop` is cancelled. Sessions go on until the node ends.
+    pub async fn serve(self, stop: CancellationToken) {
+        let mut tasks = JoinSet::new();
+        for listener in self.listeners {
+            let door = Door {
+                listener,
+                tls: self.tls.clone().map(TlsAcceptor::from),
+                routes: self.routes.clone(),
+                gate: self.gate.clone(),
+                node: self.node.clone(),
+            };
+            tasks.spawn(door.run(stop.clone()));
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// What a load balancer asks: whether the process lives, and whether it takes clients.
+pub(crate) fn health(node: &ControlNode) -> Router {
+    use axum::http::StatusCode;
+    use axum::routing::get;
+    let node = node.clone();
+    let ready = move || {
+        let answer = match node.is_open() {
+            true => (StatusCode::OK, "ready\n"),
+            false => (StatusCode::SERVICE_UNAVAILABLE, "going down\n"),
+        };
+        std::future::ready(answer)
+    };
+    Router::new()
+        .route("/healthz", get(|| std::future::ready("ok\n")))
+        .route("/readyz", get(ready))
+}
+
+/// One listening socket.
+struct Door {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    routes: Router,
+    gate: Gate,
+    node: ControlNode,
+}
+
+impl Door {
+    async fn run(self, stop: CancellationToken) {
+        let mut knocking = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.accept() => accepted,
+                () = stop.cancelled() => break,
+                Some(_) = knocking.join_next() => continue,
+            };
+            let Some((stream, from, place)) = accepted else {
+                continue;
+            };
+            let (tls, routes) = (self.tls.clone(), self.routes.clone());
+            knocking.spawn(async move {
+                let knock = knock(stream, from, tls, routes, place);
+                if timeout(KNOCK_MAX, knock).await.is_err() {
+                    tracing::debug!(%from, "no session in time");
+                }
+            });
+        }
+        knocking.shutdown().await;
+    }
+
+    /// The oldest connection that waits, once there is a place for it. Cancel-safe: what was taken
+    /// out of the kernel's queue is returned without waiting.
+    async fn accept(&self) -> Option<(TcpStream, SocketAddr, Place)> {
+        let permit = self.gate.wait().await?;
+        let (stream, from) = match self.listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, mostly. Sessions go on; one that ends makes room.
+                tracing::warn!(%error, "cannot accept a connection");
+                self.node.count_accept_error();
+                sleep(ACCEPT_PAUSE).await;
+                return None;
+            }
+        };
+        if let Err(error) = prepare(&stream) {
+            tracing::debug!(%from, %error, "socket options not set");
+        }
+        let place = self.gate.enter(permit, from.ip())?;
+        Some((stream, from, place))
+    }
+}
+
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let probes = TcpKeepalive::new()
+        .with_time(PROBE_AFTER)
+        .with_interval(PROBE_EVERY)
+        .with_retries(PROBES);
+    SockRef::from(stream).set_tcp_keepalive(&probes)
+}
+
+async fn knock(
+    stream: TcpStream,
+    from: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    routes: Router,
+    place: Place,
+) {
+    match tls {
+        None => speak(stream, from, routes, place).await,
+        Some(tls) => match tls.accept(stream).await {
+            Ok(stream) => speak(stream, from, routes, place).await,
+            Err(error) => tracing::debug!(%from, %error, "TLS failed"),
+        },
+    }
+}
+
+/// Answers requests until one of them becomes a session.
+async fn speak<S>(stream: S, from: SocketAddr, routes: Router, place: Place)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    // The session that the request becomes keeps the place until it has logged in.
+    let place = Mutex::new(Some(Arc::new(place)));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(from));
+        let place = place.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(place) = place {
+            request.extensions_mut().insert(place);
+        }
+        let mut routes = routes.clone();
+        async move {
+            let answer: Result<_, Infallible> = routes.call(request).await;
+            answer
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(KNOCK_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    if let Err(error) = connection.await {
+        tracing::debug!(%from, %error, "no session");
+    }
+}
