@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use peerlift_model::{GroupRange, GroupSet, Rate, Timestamp};
+use peerlift_model::{GROUP_BYTES, GroupRange, GroupSet, Rate, Timestamp};
 
 use crate::conduct::Conduct;
 use crate::edge::{Stand, Want};
@@ -12,8 +12,9 @@ use crate::meter::Meter;
 use crate::requests::{Claim, Request};
 use crate::source::{Edge, Kind, Peer, Source};
 use crate::swarm::Swarm;
-use crate::twin::{Sight, Twin};
+use crate::twin::Sight;
 use crate::window::Window;
+use crate::yields::Look;
 use crate::{BanReason, Fault, Goal, Output, RequestEnd, RequestId, SourceId};
 
 impl Swarm {
@@ -37,8 +38,7 @@ impl Swarm {
                 };
                 self.sources.insert(source, Source::new(Kind::Edge(edge)));
                 self.awake.insert(source);
-                let done = self.books.done;
-                self.twin.get_or_insert_with(|| Twin::new(done, now));
+                self.twin.begin(self.books.done, now);
             }
         }
     }
@@ -53,12 +53,17 @@ impl Swarm {
         }
         let peer = Peer {
             holdings: Holdings::Some(GroupSet::new()),
+            held_groups: 0,
             rtt,
+            joined: now,
             window: Window::new(rtt, self.config.limits.window_bytes, now),
             choking: true,
         };
         self.sources.insert(source, Source::new(Kind::Peer(peer)));
+        self.trusted.insert(source);
         self.unchoker.join(source);
+        self.twin.on_joined(source, now);
+        self.tell_share_to(source, now);
         self.fill_places(now);
         self.review_edge(now);
     }
@@ -76,6 +81,9 @@ impl Swarm {
         if let Kind::Peer(peer) = &gone.kind {
             self.serving.left(source);
             self.unchoker.leave(source);
+            self.pledges.leave(source);
+            self.trusted.remove(&source);
+            self.twin.on_left(source, now);
             self.fill_places(now);
             match &peer.holdings {
                 Holdings::All => self.rarity.subtract_complete(),
@@ -93,7 +101,7 @@ impl Swarm {
         self.rescue_due = true;
     }
 
-    pub(crate) fn on_have(&mut self, source: SourceId, groups: GroupRange) {
+    pub(crate) fn on_have(&mut self, source: SourceId, groups: GroupRange, now: Timestamp) {
         let groups = groups.intersection(self.layout.all_groups());
         let runs_max = self.layout.piece_count() as usize + Self::EXTRA_RUNS_MAX;
         let Some(known) = self.sources.get_mut(&source) else {
@@ -101,6 +109,7 @@ impl Swarm {
         };
         let Some(Peer {
             holdings: Holdings::Some(held),
+            held_groups,
             ..
         }) = known.peer_mut()
         else {
@@ -110,7 +119,10 @@ impl Swarm {
             return;
         }
         let new: Vec<GroupRange> = held.gaps_in(groups).collect();
-        held.insert(groups);
+        *held_groups += u64::from(held.insert(groups));
+        let held = *held_groups * GROUP_BYTES;
+        self.pledges.keep(source, groups);
+        self.twin.on_held(source, held, self.books.done, now);
         let trusted = self.trusted.contains(&source);
         for run in new {
             self.rarity.add(run);
@@ -123,7 +135,8 @@ impl Swarm {
         }
     }
 
-    pub(crate) fn on_have_all(&mut self, source: SourceId) {
+    pub(crate) fn on_have_all(&mut self, source: SourceId, now: Timestamp) {
+        let (size, done) = (self.layout.size(), self.books.done);
         let Some(known) = self.sources.get_mut(&source) else {
             return;
         };
@@ -140,7 +153,24 @@ impl Swarm {
             }
         }
         self.rarity.add_complete();
+        self.pledges.keep(source, self.layout.all_groups());
+        self.twin.on_held(source, size, done, now);
         self.rebuild_orphans();
+    }
+
+    pub(crate) fn on_pledged(&mut self, source: SourceId, groups: GroupRange, now: Timestamp) {
+        if self.sources.get(&source).is_some_and(Source::is_promising) {
+            let groups = groups.intersection(self.layout.all_groups());
+            self.pledges.add(source, groups, now);
+        }
+    }
+
+    pub(crate) fn on_fair_share(&mut self, source: SourceId, share: Rate, now: Timestamp) {
+        let known = self.sources.get(&source).and_then(Source::peer);
+        if known.is_some() && share > Rate::default() {
+            self.twin.on_fair_share(source, share, now);
+            self.review_edge(now);
+        }
     }
 
     pub(crate) fn on_choking(&mut self, source: SourceId, choking: bool) {
@@ -158,12 +188,19 @@ impl Swarm {
         if fresh.is_empty() {
             return;
         }
+        let answered = (entry.progress == entry.made).then(|| now.since(entry.made));
         entry.pending.remove(groups);
         entry.progress = now;
         let (source, cancelled) = (entry.source, entry.cancelled);
+        if let (Some(after), Some(known)) = (answered, self.sources.get_mut(&source)) {
+            known.note_answer(after);
+        }
         self.awake.insert(source);
         let delivered = self.bytes(&fresh);
         let from_edge = self.credit(source, delivered, !cancelled, now);
+        if !from_edge {
+            self.books.peers.add(delivered, now);
+        }
         let new = self.store(&fresh, now);
         self.books.wasted += delivered - new;
         if from_edge {
@@ -253,13 +290,14 @@ impl Swarm {
             self.rarity.subtract_complete();
             self.rarity.add(all);
             peer.holdings = Holdings::Some(all.into());
+            peer.held_groups = u64::from(all.len());
         }
         let Holdings::Some(held) = &mut peer.holdings else {
             return;
         };
         for run in entry.pending.runs() {
             let lost: Vec<GroupRange> = held.runs_in(*run).collect();
-            held.remove(*run);
+            peer.held_groups -= u64::from(held.remove(*run));
             lost.into_iter().for_each(|run| self.rarity.subtract(run));
         }
         self.rebuild_orphans();
@@ -319,13 +357,13 @@ impl Swarm {
         let sight = Sight {
             done: self.books.done,
             edge_bytes: self.books.edge_bytes,
-            edge: self.rate_of(|source| source.edge().is_some(), now),
-            peers: self.rate_of(|source| source.peer().is_some(), now),
+            edge: self.edge_rate(now),
+            peers: self.books.peers.rate(now).unwrap_or_default(),
+            sum: self.books.down.rate(now).unwrap_or_default(),
             edge_driven: self.is_edge_driven(now),
+            drivers: self.pledges.pledgers(),
         };
-        if let Some(twin) = &mut self.twin {
-            twin.observe(sight, now);
-        }
+        self.twin.observe(sight, now);
     }
 
     /// Sets the valve to what the goal wants of the edge.
@@ -340,28 +378,45 @@ impl Swarm {
         let stand = Stand {
             coming: self.books.done + under_way,
             size: self.layout.size(),
-            peers: self.rate_of(|source| source.peer().is_some(), now),
+            peers: self.books.peers.rate(now).unwrap_or_default(),
         };
-        let want = match &self.twin {
-            Some(twin) if helped => Want::of(self.config.goal, twin, stand, now),
-            Some(_) | None => Want::Everything,
+        let want = if helped {
+            Want::of(self.config.goal, &self.twin, stand, now)
+        } else {
+            Want::Everything
         };
+        let want = self.yielded(want, now);
         self.valve.set(want, now);
     }
 
-    /// What the busy ones among some sources deliver together.
-    fn rate_of(&self, which: impl Fn(&Source) -> bool, now: Timestamp) -> Rate {
+    /// A thrifty download lets peers take the edge's place where they can.
+    fn yielded(&mut self, want: Want, now: Timestamp) -> Want {
+        let (Want::Rate { rate, inject }, Goal::Thrifty) = (want, self.config.goal) else {
+            return want;
+        };
+        let look = Look {
+            pace: self.twin.rate().unwrap_or_default(),
+            sum: self.twin.sum(),
+            lag: self.twin.progress().saturating_sub(self.books.done),
+            size: self.layout.size(),
+        };
+        let rate = self.yields.apply(rate, look, now);
+        Want::Rate { rate, inject }
+    }
+
+    /// What the busy edges deliver together.
+    fn edge_rate(&self, now: Timestamp) -> Rate {
         let busy = self
             .sources
             .values()
-            .filter(|source| source.in_flight > 0 && which(source));
+            .filter(|source| source.in_flight > 0 && source.edge().is_some());
         Rate::from_bytes_per_s(busy.map(|source| source.rate(now).bytes_per_s()).sum())
     }
 
     fn is_edge_driven(&self, now: Timestamp) -> bool {
         let mut edges = self.sources.values().filter_map(Source::edge).peekable();
         let driven =
-            |edge: &Edge| (edge.driven_since).is_some_and(|at| now.since(at) >= Meter::SPAN / 2);
+            |edge: &Edge| (edge.driven_since).is_some_and(|at| now.since(at) >= Meter::SPAN);
         edges.peek().is_some() && edges.all(driven)
     }
 
@@ -422,11 +477,11 @@ impl Swarm {
 
     /// Counts the orphans anew when other peers are trusted than before.
     ///
-    /// The word of a peer that has not delivered does not count: one that claims everything and
+    /// The word of a peer that does not deliver does not count: one that claims everything and
     /// sends nothing would keep the edge from injecting anything.
-    pub(crate) fn review_trust(&mut self) {
+    pub(crate) fn review_trust(&mut self, now: Timestamp) {
         let trusted: BTreeSet<SourceId> = (self.peers())
-            .filter(|(_, source)| source.is_trusted())
+            .filter(|(_, source)| source.is_trusted(now))
             .map(|(id, _)| id)
             .collect();
         if trusted != self.trusted {

@@ -17,7 +17,7 @@ const HORIZON: Duration = Duration::from_secs(1);
 
 /// A thrifty download may lag its twin by one such part of the object. It is spent on finding out
 /// what peers can do when the edge leaves them the downlink.
-const LATENESS: u64 = 200;
+const LATENESS: u64 = 400;
 
 /// What a goal wants of the edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,10 +45,11 @@ impl Want {
         let wanted = match goal {
             Goal::Fastest | Goal::InOrder => return Self::Everything,
             Goal::Thrifty => {
-                let Some(rate) = twin.rate() else {
+                let Some(rate) = twin.rate().filter(|_| !twin.is_listening()) else {
                     return Self::Everything;
                 };
-                let due = twin.progress() + rate.bytes_in(HORIZON);
+                // The rate may be a stranger's word.
+                let due = twin.progress().saturating_add(rate.bytes_in(HORIZON));
                 Rate::of(
                     due.saturating_sub(stand.size / LATENESS + stand.coming),
                     HORIZON,
@@ -164,6 +165,13 @@ impl Portion {
     /// The least, unless less is left: the headers are 1 % of it.
     const LEAST: u64 = 64 * 1024;
 
+    /// How long a request should take while peers may still come, of an edge at such a distance:
+    /// when they do, what is under way is more than was needed. Too short, and lanes idle for
+    /// the round trip between two of them.
+    pub(crate) fn time_young(latency: Duration) -> Duration {
+        (latency * 5).clamp(Duration::from_millis(250), Self::TIME_SHARED)
+    }
+
     /// The size in groups. Towards the end requests get smaller, so that lanes end together.
     pub(crate) fn groups(self) -> u32 {
         let lanes = u64::from(self.lanes.max(1));
@@ -190,14 +198,17 @@ mod tests {
 
     /// A twin at 1 MiB/s that has got 10 MiB of 100, at 10 s.
     fn twin() -> Twin {
-        let mut twin = Twin::new(0, at(0));
+        let mut twin = Twin::new(100 * MIB, at(0));
+        twin.begin(0, at(0));
         for tick in 1..=40 {
             let sight = Sight {
                 done: tick * MIB / 4,
                 edge_bytes: tick * MIB / 4,
                 edge: Rate::from_bytes_per_s(MIB),
                 peers: Rate::default(),
+                sum: Rate::from_bytes_per_s(MIB),
                 edge_driven: true,
+                drivers: 0,
             };
             twin.observe(sight, at(tick * 250));
         }
@@ -277,6 +288,15 @@ mod tests {
         assert_eq!(valve.fill_groups(), 0, "not worth a request yet");
         valve.set(rate(MIB / 32), at(102_250));
         assert_eq!(valve.fill_groups(), 4);
+    }
+
+    #[test]
+    fn early_requests_are_short_unless_the_edge_is_far() {
+        let young = |millis| Portion::time_young(Duration::from_millis(millis)).as_millis();
+        assert_eq!(
+            [young(0), young(20), young(100), young(400)],
+            [250, 250, 500, 1000]
+        );
     }
 
     #[test]

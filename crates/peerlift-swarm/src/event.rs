@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerlift_model::GroupRange;
+use peerlift_model::{GroupRange, Rate};
 
 use crate::Goal;
 
@@ -65,6 +65,21 @@ pub enum Event {
     HaveAll {
         /// The peer.
         source: SourceId,
+    },
+    /// A peer says that it is fetching these groups from an edge and will have them soon. Ignored
+    /// of an edge.
+    Pledged {
+        /// The peer.
+        source: SourceId,
+        /// What it fetches.
+        groups: GroupRange,
+    },
+    /// A peer says what an equal client's share of the crowded edge is, as it has measured.
+    FairShare {
+        /// The peer.
+        source: SourceId,
+        /// The share.
+        share: Rate,
     },
     /// A peer will not answer our requests until further notice.
     ///

@@ -35,9 +35,11 @@
 //! it hears of them.
 
 mod announce;
+mod cause;
 mod claims;
 mod conduct;
 mod config;
+mod crowd;
 mod download;
 mod edge;
 mod endgame;
@@ -47,6 +49,7 @@ mod meter;
 mod output;
 mod picker;
 mod plan;
+mod pledges;
 mod rarity;
 mod requests;
 mod serve;
@@ -54,11 +57,15 @@ mod source;
 mod status;
 mod swarm;
 mod twin;
+mod uplink;
 mod upload;
 mod window;
+mod yields;
 
+pub use cause::Cause;
 pub use config::{Config, Goal, Limits};
 pub use event::{Event, Fault, RequestEnd, RequestId, ServeId, SourceId};
 pub use output::{BanReason, Output, Refusal};
 pub use status::{EdgeUse, SourceStatus, Standing, Status};
 pub use swarm::Swarm;
+pub use uplink::{Need, split_uplink};

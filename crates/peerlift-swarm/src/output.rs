@@ -1,6 +1,6 @@
 //! What the core tells the shell to do.
 
-use peerlift_model::GroupRange;
+use peerlift_model::{GroupRange, Rate};
 
 use crate::{Fault, RequestId, ServeId, SourceId};
 
@@ -38,6 +38,20 @@ pub enum Output {
     Announce {
         /// The groups.
         groups: GroupRange,
+    },
+    /// Tell every connected peer that these groups are being fetched from an edge and will be
+    /// announced soon, so that nobody else fetches them there. Not worth a message of its own
+    /// when the link is slow; lost ones cost some edge bytes.
+    Pledge {
+        /// The groups.
+        groups: GroupRange,
+    },
+    /// Tell a peer what an equal client's share of the crowded edge is, as measured here.
+    FairShare {
+        /// The peer.
+        source: SourceId,
+        /// The share.
+        share: Rate,
     },
     /// Send the range that a peer [asked](crate::Event::Asked) for. Followed by any number of
     /// [`Event::Served`](crate::Event::Served) and one

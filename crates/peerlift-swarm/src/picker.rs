@@ -96,11 +96,10 @@ impl EdgeCursor {
         }
     }
 
-    /// The next run of at most `groups_max` groups that are both open and orphans; moves behind it.
+    /// The next run of at most `groups_max` wanted groups; moves behind it.
     pub(crate) fn next_run(
         &mut self,
-        open: &GroupSet,
-        orphans: &GroupSet,
+        wanted: Wanted<'_>,
         all: GroupRange,
         groups_max: u32,
         jump: Option<&mut impl rand::Rng>,
@@ -108,11 +107,9 @@ impl EdgeCursor {
         if self.at >= all.end() {
             self.at = 0;
         }
-        let own = first_orphan(open, orphans, all, self.at)?;
+        let own = wanted.first(all, self.at)?;
         let run = match jump {
-            Some(rng) if own.start() != self.at => {
-                scattered_run(open, orphans, all, groups_max, rng)?
-            }
+            Some(rng) if own.start() != self.at => scattered_run(wanted, all, groups_max, rng)?,
             Some(_) | None => cut(own, groups_max),
         };
         self.at = run.end();
@@ -123,8 +120,7 @@ impl EdgeCursor {
 /// An open run from a random place of the window that no peer has. In a long gap it begins in the
 /// middle: at the gap's beginning whoever made it is still at work.
 pub(crate) fn scattered_run(
-    open: &GroupSet,
-    orphans: &GroupSet,
+    wanted: Wanted<'_>,
     window: GroupRange,
     groups_max: u32,
     rng: &mut impl rand::Rng,
@@ -133,7 +129,7 @@ pub(crate) fn scattered_run(
         return None;
     }
     let place = rng.random_range(window.start()..window.end());
-    let run = first_orphan(open, orphans, window, place)?;
+    let run = wanted.first(window, place)?;
     if run.start() != place && run.len() / 2 > groups_max {
         let middle = GroupRange::new(run.start() + run.len() / 2, run.end());
         return Some(cut(middle, groups_max));
@@ -141,18 +137,28 @@ pub(crate) fn scattered_run(
     Some(cut(run, groups_max))
 }
 
-/// The first open run that no peer has, from `at` on and then from the window's beginning.
-fn first_orphan(
-    open: &GroupSet,
-    orphans: &GroupSet,
-    window: GroupRange,
-    at: u32,
-) -> Option<GroupRange> {
-    let run_from = |start: u32| {
-        let orphans = orphans.runs_in(GroupRange::new(start, window.end()));
-        orphans.flat_map(|run| open.runs_in(run)).next()
-    };
-    run_from(at).or_else(|| run_from(window.start()))
+/// What is wanted of an edge: open groups that no peer has, nor is about to have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    /// What nobody is asked for.
+    pub(crate) open: &'a GroupSet,
+    /// What no peer has.
+    pub(crate) orphans: &'a GroupSet,
+    /// What peers are fetching from an edge.
+    pub(crate) pledged: &'a GroupSet,
+}
+
+impl Wanted<'_> {
+    /// The first wanted run from `at` on, then from the window's beginning.
+    fn first(self, window: GroupRange, at: u32) -> Option<GroupRange> {
+        let run_from = |start: u32| {
+            let orphans = self.orphans.runs_in(GroupRange::new(start, window.end()));
+            let open = orphans.flat_map(|run| self.open.runs_in(run));
+            let mut unpledged = open.flat_map(|run| self.pledged.gaps_in(run));
+            unpledged.next()
+        };
+        run_from(at).or_else(|| run_from(window.start()))
+    }
 }
 
 /// `groups × frac(spread × 0.618…)`, in integers.
@@ -232,6 +238,29 @@ mod tests {
         }
     }
 
+    fn wanted<'a>(open: &'a GroupSet, orphans: &'a GroupSet) -> Wanted<'a> {
+        static NOTHING: GroupSet = GroupSet::new();
+        Wanted {
+            open,
+            orphans,
+            pledged: &NOTHING,
+        }
+    }
+
+    #[test]
+    fn what_others_have_pledged_is_left_to_them() {
+        let all = GroupSet::from(range(0, 40));
+        let pledged = GroupSet::from_iter([range(0, 10), range(12, 20)]);
+        let wanted = Wanted {
+            pledged: &pledged,
+            ..wanted(&all, &all)
+        };
+        assert_eq!(wanted.first(range(0, 40), 0), Some(range(10, 12)));
+        assert_eq!(wanted.first(range(0, 40), 12), Some(range(20, 40)));
+        assert_eq!(wanted.first(range(0, 18), 12), Some(range(10, 12)));
+        assert_eq!(wanted.first(range(12, 20), 12), None);
+    }
+
     #[test]
     fn the_cursor_walks_wraps_and_jumps() {
         let all = range(0, 100);
@@ -239,14 +268,16 @@ mod tests {
         let mut open = GroupSet::from(all);
         let orphans = GroupSet::from(all);
         let none = None::<&mut Pcg32>;
-        let first = cursor.next_run(&open, &orphans, all, 8, none).unwrap();
+        let first = cursor
+            .next_run(wanted(&open, &orphans), all, 8, none)
+            .unwrap();
         open.remove(first);
         let second = cursor
-            .next_run(&open, &orphans, all, 8, None::<&mut Pcg32>)
+            .next_run(wanted(&open, &orphans), all, 8, None::<&mut Pcg32>)
             .unwrap();
         open.remove(second);
         let third = cursor
-            .next_run(&open, &orphans, all, 8, None::<&mut Pcg32>)
+            .next_run(wanted(&open, &orphans), all, 8, None::<&mut Pcg32>)
             .unwrap();
         assert_eq!(
             (first, second, third),
@@ -258,7 +289,9 @@ mod tests {
             .map(|seed| {
                 let mut cursor = EdgeCursor { at: 8 };
                 let rng = &mut Pcg32::seed_from_u64(seed);
-                cursor.next_run(&open, &orphans, all, 1, Some(rng)).unwrap()
+                cursor
+                    .next_run(wanted(&open, &orphans), all, 1, Some(rng))
+                    .unwrap()
             })
             .collect();
         assert!(jumps.len() > 10, "{jumps:?}");
@@ -267,7 +300,12 @@ mod tests {
             "the edge of somebody's work"
         );
         assert_eq!(
-            cursor.next_run(&GroupSet::new(), &orphans, all, 1, None::<&mut Pcg32>),
+            cursor.next_run(
+                wanted(&GroupSet::new(), &orphans),
+                all,
+                1,
+                None::<&mut Pcg32>
+            ),
             None
         );
     }

@@ -8,11 +8,11 @@ use peerlift_model::{GROUP_BYTES, GroupRange, Rate, Timestamp};
 use crate::edge::Portion;
 use crate::endgame::{Helper, Straggler, rescue};
 use crate::holdings::Holdings;
-use crate::picker::{commonest_run, rarest_run, scattered_run, stream_run, stream_window};
+use crate::picker::{Wanted, commonest_run, rarest_run, scattered_run, stream_run, stream_window};
 use crate::requests::{Claim, Request};
 use crate::source::{Kind, Peer, Source};
 use crate::swarm::Swarm;
-use crate::{Goal, Output, SourceId};
+use crate::{Cause, Goal, Output, SourceId};
 
 impl Swarm {
     /// A stream's window in time: what arrives out of order waits at most about so long.
@@ -23,6 +23,9 @@ impl Swarm {
     const STREAM_AHEAD_BYTES_MAX: u64 = 64 << 20;
     /// One in so many parts of the window is due at once, whoever else could bring it later.
     const STREAM_URGENT: u32 = 8;
+    /// The end of a download is this near when what is asked now may be what is waited for: a
+    /// peer's queue, twice.
+    const END: Duration = Duration::from_secs(2);
     /// What a source on parole is asked for.
     const PAROLE_GROUPS: u32 = 2;
 
@@ -44,9 +47,8 @@ impl Swarm {
     /// Whether the edge is listened to alone, so that a thrifty download knows what it must not
     /// fall behind.
     fn is_listening(&self) -> bool {
-        let young = self.twin.as_ref().is_some_and(|twin| twin.rate().is_none());
         let edge = self.sources.values().any(|source| source.edge().is_some());
-        self.config.goal == Goal::Thrifty && young && edge
+        self.config.goal == Goal::Thrifty && self.twin.is_listening() && edge
     }
 
     fn plan_peer(&mut self, id: SourceId, now: Timestamp) {
@@ -70,13 +72,38 @@ impl Swarm {
                 self.note_limited(id, true);
                 return;
             }
+            let groups_max = self.fair_end(source, groups_max, now);
+            if groups_max == 0 {
+                self.note_limited(id, false);
+                return;
+            }
             let claim = if parole { Claim::Nothing } else { Claim::First };
             let Some(run) = self.pick(&peer.holdings, groups_max, parole, now) else {
                 self.note_limited(id, false);
                 return;
             };
-            self.ask(id, run, claim, now);
+            let cause = if parole {
+                Cause::OnParole
+            } else {
+                self.in_order_or(Cause::Peer)
+            };
+            self.ask(id, run, (claim, cause), now);
         }
+    }
+
+    /// How much of a request a peer can bring before all is here, if everybody went on as now:
+    /// what it could not would be waited for in the end, while others have nothing to do. Who is
+    /// idle may always bring one group.
+    fn fair_end(&self, source: &Source, groups_max: u32, now: Timestamp) -> u32 {
+        let left = self.layout.size() - self.books.done;
+        let ends_in = self.books.down.rate(now).unwrap_or_default().time_for(left);
+        if ends_in > Self::END || self.config.goal == Goal::InOrder {
+            return groups_max;
+        }
+        let brings = source.rate(now).bytes_in(ends_in);
+        let groups = brings.saturating_sub(source.in_flight) / GROUP_BYTES;
+        let least = u32::from(source.in_flight == 0);
+        (u32::try_from(groups).unwrap_or(u32::MAX)).clamp(least, groups_max)
     }
 
     fn pick(
@@ -113,34 +140,43 @@ impl Swarm {
                 return;
             }
             let groups_max = self.edge_portion(source, now).groups();
-            let Some(run) = self.pick_for_edge(groups_max, now) else {
+            let Some((run, cause)) = self.pick_for_edge(groups_max, now) else {
                 return;
             };
-            self.ask(id, run, Claim::First, now);
+            self.ask(id, run, (Claim::First, cause), now);
         }
     }
 
-    fn pick_for_edge(&mut self, groups_max: u32, now: Timestamp) -> Option<GroupRange> {
+    fn pick_for_edge(&mut self, groups_max: u32, now: Timestamp) -> Option<(GroupRange, Cause)> {
         let fill = self.valve.fill_groups();
+        let lonely = self.peers().next().is_none();
         if self.config.goal == Goal::InOrder {
-            return self.pick_for_stream(groups_max, now);
+            let run = self.pick_for_stream(groups_max, now)?;
+            return Some((run, Cause::InOrder));
         }
         if self.valve.injects() || fill > 0 {
-            let lonely = self.peers().next().is_none();
             let jump = (!lonely).then_some(&mut self.rng);
             let all = self.layout.all_groups();
-            let open = self.claims.open();
-            let orphans = self
-                .cursor
-                .next_run(open, &self.orphans, all, groups_max, jump);
-            if orphans.is_some() {
-                return orphans;
+            let wanted = Wanted {
+                open: self.claims.open(),
+                orphans: &self.orphans,
+                pledged: self.pledges.groups(),
+            };
+            let orphans = self.cursor.next_run(wanted, all, groups_max, jump);
+            if let Some(run) = orphans {
+                let cause = if lonely {
+                    Cause::Alone
+                } else {
+                    Cause::Injected
+                };
+                return Some((run, cause));
             }
         }
         if fill == 0 {
             return None;
         }
-        self.pick(&Holdings::All, groups_max.min(fill), false, now)
+        let run = self.pick(&Holdings::All, groups_max.min(fill), false, now)?;
+        Some((run, if lonely { Cause::Alone } else { Cause::Filled }))
     }
 
     /// What is due at once, in order; then what no peer has, each client from another place; then
@@ -149,15 +185,21 @@ impl Swarm {
         let window = self.stream_window(now);
         let urgent = window.start() + window.len() / Self::STREAM_URGENT;
         let urgent = GroupRange::new(window.start(), urgent);
-        let open = self.claims.open();
+        let wanted = Wanted {
+            open: self.claims.open(),
+            orphans: &self.orphans,
+            pledged: self.pledges.groups(),
+        };
         stream_run(&self.claims, &Holdings::All, urgent, groups_max)
-            .or_else(|| scattered_run(open, &self.orphans, window, groups_max, &mut self.rng))
+            .or_else(|| scattered_run(wanted, window, groups_max, &mut self.rng))
             .or_else(|| stream_run(&self.claims, &Holdings::All, window, groups_max))
     }
 
     fn edge_portion(&self, source: &Source, now: Timestamp) -> Portion {
         let time = if self.config.goal == Goal::InOrder {
             Portion::TIME_STREAM
+        } else if self.is_listening() {
+            Portion::time_young(source.latency(now))
         } else if self.peers().next().is_some() {
             Portion::TIME_SHARED
         } else {
@@ -172,14 +214,29 @@ impl Swarm {
         }
     }
 
-    fn ask(&mut self, source: SourceId, groups: GroupRange, claim: Claim, now: Timestamp) {
+    /// A stream asks everybody for what it needs soon.
+    fn in_order_or(&self, cause: Cause) -> Cause {
+        if self.config.goal == Goal::InOrder {
+            Cause::InOrder
+        } else {
+            cause
+        }
+    }
+
+    fn ask(
+        &mut self,
+        source: SourceId,
+        groups: GroupRange,
+        (claim, cause): (Claim, Cause),
+        now: Timestamp,
+    ) {
         match claim {
             Claim::First => self.claims.claim(groups),
             Claim::Second => self.claims.double(groups),
             Claim::Nothing => {}
         }
         self.refresh_pieces(groups);
-        let request = self.requests.add(source, groups, claim, now);
+        let request = self.requests.add(source, groups, (claim, cause), now);
         self.outputs.push_back(Output::Request {
             request,
             source,
@@ -197,6 +254,14 @@ impl Swarm {
         asked.note_activity(now);
         if asked.edge().is_some() {
             self.valve.spend(bytes);
+            self.pledge(groups);
+        }
+    }
+
+    /// Tells peers what comes from an edge, as far as it will be theirs.
+    fn pledge(&mut self, groups: GroupRange) {
+        if self.config.share && self.peers().next().is_some() {
+            self.outputs.push_back(Output::Pledge { groups });
         }
     }
 
@@ -246,7 +311,7 @@ impl Swarm {
             };
             let run = rescue(&stragglers, helper).and_then(|run| self.budget.spend(run));
             if let Some(run) = run {
-                self.ask(id, run, Claim::Second, now);
+                self.ask(id, run, (Claim::Second, Cause::Rescued), now);
             }
         }
     }

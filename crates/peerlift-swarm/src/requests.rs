@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use peerlift_model::{GroupRange, GroupSet, Timestamp};
 
-use crate::{RequestId, SourceId};
+use crate::{Cause, RequestId, SourceId};
 
 /// One request that has not ended.
 #[derive(Debug)]
@@ -13,6 +13,7 @@ pub(crate) struct Request {
     pub(crate) source: SourceId,
     pub(crate) groups: GroupRange,
     pub(crate) claim: Claim,
+    pub(crate) cause: Cause,
     pub(crate) made: Timestamp,
     /// When it last delivered, at first when it was made.
     pub(crate) progress: Timestamp,
@@ -49,7 +50,7 @@ impl Requests {
         &mut self,
         source: SourceId,
         groups: GroupRange,
-        claim: Claim,
+        (claim, cause): (Claim, Cause),
         now: Timestamp,
     ) -> RequestId {
         let request = RequestId(self.next);
@@ -59,6 +60,7 @@ impl Requests {
             source,
             groups,
             claim,
+            cause,
             made: now,
             progress: now,
             pending: groups.into(),
@@ -71,6 +73,11 @@ impl Requests {
     /// One request.
     pub(crate) fn find(&mut self, request: RequestId) -> Option<&mut Request> {
         self.table.get_mut(&request)
+    }
+
+    /// Why a request was made; `None`: it has ended.
+    pub(crate) fn cause(&self, request: RequestId) -> Option<Cause> {
+        self.table.get(&request).map(|entry| entry.cause)
     }
 
     /// Takes a request out.
@@ -126,14 +133,17 @@ mod tests {
     fn a_request_overtaken_by_its_double_is_useless() {
         let mut requests = Requests::default();
         let range = GroupRange::new;
-        let slow = requests.add(SourceId(1), range(0, 8), Claim::First, Timestamp::ZERO);
+        let first = (Claim::First, Cause::Peer);
+        let slow = requests.add(SourceId(1), range(0, 8), first, Timestamp::ZERO);
         let mut have = GroupSet::from(range(0, 8));
         assert_eq!(
             requests.useless(&have),
             [],
             "it has just brought the last of it itself"
         );
-        let fast = requests.add(SourceId(2), range(4, 8), Claim::Second, Timestamp::ZERO);
+        let second = (Claim::Second, Cause::Rescued);
+        let fast = requests.add(SourceId(2), range(4, 8), second, Timestamp::ZERO);
+        assert_eq!(requests.cause(fast), Some(Cause::Rescued));
         requests.find(fast).unwrap().pending = GroupSet::new();
         assert_eq!(requests.useless(&have), [slow]);
         have.remove(range(0, 1));

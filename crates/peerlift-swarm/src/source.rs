@@ -24,6 +24,8 @@ pub(crate) struct Source {
     pub(crate) delivered: u64,
     /// Its window is what keeps us from asking for more.
     pub(crate) limited: bool,
+    /// The shortest time that it took until the first byte of a request.
+    answers_in: Option<Duration>,
 }
 
 /// What only an edge or only a peer has.
@@ -47,13 +49,24 @@ pub(crate) struct Edge {
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) holdings: Holdings,
+    /// How many groups these are, unless it has all.
+    pub(crate) held_groups: u64,
     pub(crate) rtt: Duration,
+    pub(crate) joined: Timestamp,
     pub(crate) window: Window,
     /// It does not answer our requests.
     pub(crate) choking: bool,
 }
 
 impl Source {
+    /// How long a stranger's word counts: several times what it takes to be unchoked and to answer.
+    /// A peer that claims everything and sends nothing holds the edge up for so long at most, and
+    /// not even that when the download falls behind its goal.
+    const GRACE: Duration = Duration::from_secs(4);
+
+    /// The distance of an edge that has not answered yet, a guess.
+    const FAR: Duration = Duration::from_millis(50);
+
     /// A source that has not been asked for anything.
     pub(crate) fn new(kind: Kind) -> Self {
         Self {
@@ -64,6 +77,7 @@ impl Source {
             requests: 0,
             delivered: 0,
             limited: false,
+            answers_in: None,
         }
     }
 
@@ -96,9 +110,19 @@ impl Source {
         self.meter.rate(now).unwrap_or_default()
     }
 
-    /// Whether what it says it has may be relied upon: it has delivered, and not stalled since.
-    pub(crate) fn is_trusted(&self) -> bool {
-        self.delivered > 0 && !self.conduct.is_on_parole()
+    /// Whether what a peer says it has may be relied upon: it has delivered, and not stalled
+    /// since; a stranger has some time to show it.
+    pub(crate) fn is_trusted(&self, now: Timestamp) -> bool {
+        let Some(peer) = self.peer() else {
+            return false;
+        };
+        let proven = self.delivered > 0 || now.since(peer.joined) < Self::GRACE;
+        proven && !self.conduct.is_on_parole()
+    }
+
+    /// Whether a peer's word about what it will have counts: that of a stranger does.
+    pub(crate) fn is_promising(&self) -> bool {
+        self.peer().is_some() && !self.conduct.is_on_parole()
     }
 
     /// Keeps the meter's clock in step with the requests.
@@ -118,12 +142,17 @@ impl Source {
         }
     }
 
+    /// The first bytes of a request came so long after it was made.
+    pub(crate) fn note_answer(&mut self, after: Duration) {
+        self.answers_in = Some(self.answers_in.map_or(after, |known| known.min(after)));
+    }
+
     /// How long it takes until a new request's first byte.
     pub(crate) fn latency(&self, now: Timestamp) -> Duration {
         let queue = self.rate(now).time_for(self.in_flight);
         match &self.kind {
-            // A free lane has no queue; the edge's distance is not known, this is a guess.
-            Kind::Edge(_) => Duration::from_millis(50),
+            // A free lane has no queue.
+            Kind::Edge(_) => self.answers_in.unwrap_or(Self::FAR),
             Kind::Peer(peer) if self.in_flight == 0 => peer.rtt,
             Kind::Peer(peer) => peer.rtt.saturating_add(queue),
         }

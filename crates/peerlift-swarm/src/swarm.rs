@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use peerlift_model::{GroupRange, GroupSet, Layout, Timestamp};
+use peerlift_model::{GroupRange, GroupSet, Layout, Rate, Timestamp};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg32;
 
@@ -16,12 +16,14 @@ use crate::edge::Valve;
 use crate::endgame::Budget;
 use crate::meter::Meter;
 use crate::picker::EdgeCursor;
+use crate::pledges::Pledges;
 use crate::rarity::Rarity;
 use crate::requests::Requests;
 use crate::serve::{Serving, Unchoker};
 use crate::source::Source;
 use crate::twin::Twin;
-use crate::{Config, EdgeUse, Event, Goal, Output, RequestId, SourceId, Status};
+use crate::yields::Yield;
+use crate::{Cause, Config, EdgeUse, Event, Goal, Output, RequestId, SourceId, Status};
 
 /// The plan of one object's download and upload.
 ///
@@ -43,9 +45,15 @@ pub struct Swarm {
     pub(crate) awake: BTreeSet<SourceId>,
     pub(crate) requests: Requests,
     pub(crate) cursor: EdgeCursor,
-    pub(crate) twin: Option<Twin>,
+    pub(crate) twin: Twin,
+    /// What peers fetch from an edge.
+    pub(crate) pledges: Pledges,
+    /// The fair share that peers were told last.
+    pub(crate) told_share: Option<Rate>,
     /// What may be asked of the edge.
     pub(crate) valve: Valve,
+    /// How far the edge gives way to peers.
+    pub(crate) yields: Yield,
     pub(crate) budget: Budget,
     /// Something happened that may leave a source with nothing to do but help others.
     pub(crate) rescue_due: bool,
@@ -71,6 +79,8 @@ pub(crate) struct Books {
     pub(crate) wasted: u64,
     pub(crate) uploaded: u64,
     pub(crate) down: Meter,
+    /// What peers deliver.
+    pub(crate) peers: Meter,
     pub(crate) up: Meter,
 }
 
@@ -102,8 +112,11 @@ impl Swarm {
             awake: BTreeSet::new(),
             requests: Requests::default(),
             cursor: EdgeCursor::new(spread, layout.group_count()),
-            twin: None,
+            twin: Twin::new(layout.size(), now),
+            pledges: Pledges::default(),
+            told_share: None,
             valve: Valve::new(now),
+            yields: Yield::new(now),
             budget: Budget::new(layout.group_count()),
             rescue_due: false,
             announcer: Announcer::new(config.limits.announce_interval),
@@ -134,8 +147,10 @@ impl Swarm {
             Event::EdgeJoined { source, lanes } => self.on_edge_joined(source, lanes, now),
             Event::PeerJoined { source, rtt } => self.on_peer_joined(source, rtt, now),
             Event::Left { source } => self.remove_source(source, now),
-            Event::Have { source, groups } => self.on_have(source, groups),
-            Event::HaveAll { source } => self.on_have_all(source),
+            Event::Have { source, groups } => self.on_have(source, groups, now),
+            Event::HaveAll { source } => self.on_have_all(source, now),
+            Event::Pledged { source, groups } => self.on_pledged(source, groups, now),
+            Event::FairShare { source, share } => self.on_fair_share(source, share, now),
             Event::Choked { source } => self.on_choking(source, true),
             Event::Unchoked { source } => self.on_choking(source, false),
             Event::Arrived { request, groups } => self.on_arrived(request, groups, now),
@@ -161,8 +176,10 @@ impl Swarm {
         if now >= self.next_tick {
             self.next_tick = now + Self::TICK;
             self.drop_stalled(now);
-            self.review_trust();
+            self.review_trust(now);
+            self.pledges.expire(now);
             self.observe_twin(now);
+            self.tell_share(now);
             self.review_edge(now);
             self.rotate_places(now);
             self.ask_for_peers(now);
@@ -194,6 +211,12 @@ impl Swarm {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.finished
+    }
+
+    /// Why a request was made; `None`: it has ended.
+    #[must_use]
+    pub fn cause(&self, request: RequestId) -> Option<Cause> {
+        self.requests.cause(request)
     }
 
     /// What the download looks like at `now`. Costs one look at every source.

@@ -6,12 +6,23 @@
 //! a slow edge, and an edge that slows because a crowd has come must not be held to its best hour:
 //!
 //! * a faster edge is believed at once;
+//! * no more is believed than a driven edge and the peers bring together for three seconds, for
+//!   then either the edge gives all it can or the downlink is full;
 //! * a slower edge is believed when peers bring next to nothing, or when the sum of all sources is
-//!   clearly below the best sum seen, so that the downlink cannot be what holds the edge back.
+//!   clearly below the best sum seen, so that the downlink cannot be what holds the edge back;
+//! * an edge that gives clearly less than it once gave, although the downlink has room, is shared
+//!   among the [`Crowd`], and what it gives then is the twin's fair share. It goes on to count when
+//!   the edge rests because peers do its work;
+//! * who comes late to such a crowd finds the edge at rest. It hears the fair share from peers that
+//!   have measured it, and believes the upper quartile: liars would have to be many.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use peerlift_model::{Rate, Timestamp};
+
+use crate::SourceId;
+use crate::crowd::Crowd;
 
 /// What the twin is told about the real download.
 #[derive(Clone, Copy, Debug)]
@@ -20,32 +31,63 @@ pub(crate) struct Sight {
     pub(crate) done: u64,
     /// Bytes that edges have delivered.
     pub(crate) edge_bytes: u64,
-    /// What the edges deliver together.
+    /// What the edges deliver together while they are asked.
     pub(crate) edge: Rate,
     /// What peers deliver together.
     pub(crate) peers: Rate,
-    /// Whether every lane of every edge has been at work for a while.
+    /// What arrives from anybody.
+    pub(crate) sum: Rate,
+    /// Whether every lane of every edge has been at work for as long as rates are measured over.
     pub(crate) edge_driven: bool,
+    /// How many peers say that they fetch from an edge.
+    pub(crate) drivers: usize,
 }
 
 /// The imagined edge-only download.
 #[derive(Debug)]
 pub(crate) struct Twin {
+    size: u64,
     knowledge: Knowledge,
+    crowd: Crowd,
+    /// What peers have measured as the fair share.
+    words: BTreeMap<SourceId, Rate>,
+    /// The fair share of a crowded edge.
+    fair: Option<Rate>,
     progress: u64,
     best_sum: Rate,
+    /// The most that has come from everybody together while the edge was driven.
+    driven: Ceiling,
+    /// At how many looks in a row a driven edge and the peers left the downlink room.
+    roomy: u32,
+    /// What arrived from everybody over the last second.
+    sum: Rate,
+    /// What the edge had delivered, and everybody, at the last looks, oldest first.
+    looks: [(Timestamp, u64, u64); 4],
+    /// The edge is listened to once more, since then.
+    probing: Option<Timestamp>,
+    /// How large the crowd was at the last probe.
+    probed: usize,
     seen: Timestamp,
+}
+
+/// Rates over the last second.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    edge: Rate,
+    /// Of everybody together.
+    sum: Rate,
 }
 
 #[derive(Debug)]
 enum Knowledge {
-    /// The edge is listened to: its first byte, and what it had delivered at the last four looks.
+    /// There is no edge yet.
+    Nothing,
+    /// The edge is listened to, since when, and since its first byte.
     Young {
         began: Timestamp,
         first_byte: Option<Timestamp>,
-        before: [(Timestamp, u64); 4],
     },
-    /// What the edge delivers alone.
+    /// What the edge delivers when it is not crowded.
     Rate(Rate),
 }
 
@@ -56,87 +98,267 @@ impl Twin {
     const LISTEN: Duration = Duration::from_millis(1250);
     /// How long its first byte is waited for.
     const FIRST_BYTE_MAX: Duration = Duration::from_secs(1);
+    /// How long the edge is listened to once more: until the requests put to peers have come in,
+    /// and then for a second.
+    const PROBE: Duration = Duration::from_millis(2250);
+    /// Peers that must have measured the fair share before their word is taken: one may be wrong.
+    const WORDS_MIN: usize = 2;
 
-    /// A twin that begins at `now` with what is here.
-    pub(crate) fn new(done: u64, now: Timestamp) -> Self {
+    /// A twin without an edge, of an object of `size` bytes.
+    pub(crate) fn new(size: u64, now: Timestamp) -> Self {
         Self {
-            knowledge: Knowledge::Young {
-                began: now,
-                first_byte: None,
-                before: [(now, 0); 4],
-            },
-            progress: done,
+            size,
+            knowledge: Knowledge::Nothing,
+            crowd: Crowd::new(size),
+            words: BTreeMap::new(),
+            fair: None,
+            progress: 0,
             best_sum: Rate::default(),
+            driven: Ceiling::default(),
+            roomy: 0,
+            sum: Rate::default(),
+            looks: [(now, 0, 0); 4],
+            probing: None,
+            probed: 0,
             seen: now,
         }
+    }
+
+    /// There is an edge: begins at `now` with what is here, when it has not begun.
+    pub(crate) fn begin(&mut self, done: u64, now: Timestamp) {
+        if matches!(self.knowledge, Knowledge::Nothing) {
+            self.progress = done;
+            self.knowledge = Knowledge::Young {
+                began: now,
+                first_byte: None,
+            };
+            self.looks = [(now, 0, 0); 4];
+        }
+    }
+
+    /// A peer is connected.
+    pub(crate) fn on_joined(&mut self, source: SourceId, now: Timestamp) {
+        self.crowd.join(source, now);
+    }
+
+    /// A peer is gone.
+    pub(crate) fn on_left(&mut self, source: SourceId, now: Timestamp) {
+        self.crowd.leave(source);
+        self.words.remove(&source);
+        self.judge(now);
+    }
+
+    /// A peer has so many bytes in all, when we have `ours`.
+    pub(crate) fn on_held(&mut self, source: SourceId, held: u64, ours: u64, now: Timestamp) {
+        self.crowd.grow(source, held, ours, now);
+    }
+
+    /// A peer says what it has measured as an equal client's share of the edge.
+    pub(crate) fn on_fair_share(&mut self, source: SourceId, share: Rate, now: Timestamp) {
+        self.words.insert(source, share);
+        self.judge(now);
     }
 
     /// Moves the twin on to `now`.
     pub(crate) fn observe(&mut self, sight: Sight, now: Timestamp) {
         let passed = now.since(self.seen);
         self.seen = now;
+        self.judge(now);
+        let heard = self.look(sight.edge_bytes, sight.done, now);
         match &mut self.knowledge {
-            Knowledge::Young {
-                began,
-                first_byte,
-                before,
-            } => {
-                self.progress = sight.done;
+            Knowledge::Nothing => {}
+            Knowledge::Young { began, first_byte } => {
+                // Alone it would have no more than has come from all together; and no more than
+                // its share, where that is told.
+                let share = self.fair.map_or(u64::MAX, |fair| fair.bytes_in(passed));
+                self.progress = self.progress.saturating_add(share).min(sight.done);
                 if sight.edge_bytes > 0 {
                     first_byte.get_or_insert(now);
                 }
-                let (at, bytes) = before[0];
-                let heard = first_byte.is_some_and(|first| now.since(first) >= Self::LISTEN);
+                let old = first_byte.is_some_and(|first| now.since(first) >= Self::LISTEN);
                 let deaf = first_byte.is_none() && now.since(*began) >= Self::FIRST_BYTE_MAX;
-                before.rotate_left(1);
-                before[3] = (now, sight.edge_bytes);
-                if heard || deaf {
-                    let rate = Rate::of(sight.edge_bytes - bytes, now.since(at));
-                    self.knowledge = Knowledge::Rate(rate);
+                if old || deaf {
+                    // An edge that was asked for less than its share says nothing of what it can;
+                    // but more than several times what arrives at all is nobody's share.
+                    let most = Rate::from_bytes_per_s(heard.sum.bytes_per_s().saturating_mul(4));
+                    let least = self.fair.unwrap_or_default().min(most);
+                    self.knowledge = Knowledge::Rate(heard.edge.max(least));
                 }
             }
-            Knowledge::Rate(rate) => {
-                if sight.edge_driven {
-                    *rate = learn(*rate, sight, self.best_sum);
+            Knowledge::Rate(_) => {
+                self.probe(sight, heard, now);
+                if sight.edge_driven && self.probing.is_none() {
+                    self.learn(sight, now);
+                    self.bound(heard.sum);
+                } else {
+                    self.driven = Ceiling::default();
                 }
+                let rate = self.rate().unwrap_or_default();
                 self.progress = self.progress.saturating_add(rate.bytes_in(passed));
+                self.crowd.advance(rate, passed);
             }
         }
-        let sum = sight
-            .edge
-            .bytes_per_s()
-            .saturating_add(sight.peers.bytes_per_s());
+        self.sum = heard.sum;
         let faded = fade(self.best_sum.bytes_per_s(), passed);
-        self.best_sum = Rate::from_bytes_per_s(faded.max(sum));
+        self.best_sum = Rate::from_bytes_per_s(faded).max(heard.sum);
     }
 
     /// The edge's rate without peers; `None` while it is listened to, which is for two seconds
     /// and a quarter at most. Peers would drown what is to be heard.
     pub(crate) fn rate(&self) -> Option<Rate> {
-        match self.knowledge {
-            Knowledge::Young { .. } => None,
-            Knowledge::Rate(rate) => Some(rate),
+        match (&self.knowledge, self.fair) {
+            (Knowledge::Nothing | Knowledge::Young { .. }, fair) => fair,
+            (Knowledge::Rate(rate), None) => Some(*rate),
+            (Knowledge::Rate(rate), Some(fair)) => Some(fair.min(*rate)),
         }
+    }
+
+    /// What arrived from everybody over the last second.
+    pub(crate) fn sum(&self) -> Rate {
+        self.sum
+    }
+
+    /// Whether only the edge is to be asked, so that it can be heard.
+    pub(crate) fn is_listening(&self) -> bool {
+        self.rate().is_none() || self.probing.is_some()
     }
 
     /// Bytes the twin would have now; it runs on past the end of the object.
     pub(crate) fn progress(&self) -> u64 {
         self.progress
     }
+
+    /// An equal client's share of the edge, as measured here.
+    pub(crate) fn measured_share(&self, now: Timestamp) -> Option<Rate> {
+        self.crowd.share(now)
+    }
+
+    /// Notes what has been delivered; gives the rates over the last looks.
+    fn look(&mut self, edge: u64, all: u64, now: Timestamp) -> Heard {
+        let (at, edge_before, all_before) = self.looks[0];
+        self.looks.rotate_left(1);
+        self.looks[3] = (now, edge, all);
+        let passed = now.since(at);
+        let rate = |now: u64, before| Rate::of(now.saturating_sub(before), passed);
+        Heard {
+            edge: rate(edge, edge_before),
+            sum: rate(all, all_before),
+        }
+    }
+
+    /// Listens to the edge once more when it gives much less than it did and others have come to
+    /// it meanwhile. Nobody becomes slower by that: an edge that can do more takes the place of the
+    /// peers at once, and one that cannot has not done more for the twin either.
+    fn probe(&mut self, sight: Sight, heard: Heard, now: Timestamp) {
+        let Knowledge::Rate(alone) = self.knowledge else {
+            return;
+        };
+        if let Some(since) = self.probing {
+            if now.since(since) >= Self::PROBE {
+                self.probing = None;
+                // With what late peers bring, in doubt for a larger share.
+                if heard.sum.bytes_per_s() < percent(alone, ROOM_PERCENT) {
+                    self.crowd.measure(heard.sum, now);
+                    self.judge(now);
+                }
+            }
+            return;
+        }
+        let believed = self.rate().unwrap_or_default();
+        let left = believed.time_for(self.size.saturating_sub(sight.done));
+        let slower = sight.edge.bytes_per_s() < percent(believed, PROBE_PERCENT);
+        let grown = self.crowd.len() >= self.probed * 2 && self.crowd.len() > self.probed;
+        if sight.edge_driven && slower && grown && sight.drivers > 0 && left > Self::PROBE * 3 {
+            self.probing = Some(now);
+            self.probed = self.crowd.len();
+        }
+    }
+
+    /// Takes in what a driven edge delivers.
+    fn learn(&mut self, sight: Sight, now: Timestamp) {
+        let Knowledge::Rate(alone) = &mut self.knowledge else {
+            return;
+        };
+        let believed = self.fair.map_or(*alone, |fair| fair.min(*alone));
+        let (edge, peers) = (sight.edge.bytes_per_s(), sight.peers.bytes_per_s());
+        let roomy = sight.sum.bytes_per_s() < percent(self.best_sum, ROOM_PERCENT);
+        self.roomy = if roomy { self.roomy + 1 } else { 0 };
+        let downlink_has_room = self.roomy >= ROOMY_LOOKS;
+        if sight.edge > believed {
+            *alone = sight.edge.max(*alone);
+            if self.fair.is_some() && sight.drivers * 2 >= self.crowd.len() {
+                self.crowd.measure(sight.edge, now);
+            }
+        } else if downlink_has_room
+            && !self.crowd.is_empty()
+            && edge < percent(*alone, ROOM_PERCENT)
+        {
+            self.crowd.measure(nearer(believed, edge), now);
+        } else if downlink_has_room || peers < edge / 16 {
+            *alone = nearer(*alone, edge);
+        }
+        self.judge(now);
+    }
+
+    /// What everybody brings together beside a driven edge is no less than the edge would bring
+    /// alone: either the edge gives all it can, or the downlink is full, of which the wrapping of
+    /// peers' bytes takes up to 1.5 % more.
+    fn bound(&mut self, sum: Rate) {
+        let Knowledge::Rate(alone) = &mut self.knowledge else {
+            return;
+        };
+        if let Some(most) = self.driven.look(sum) {
+            let most = most.bytes_per_s().saturating_add(most.bytes_per_s() / 64);
+            *alone = Rate::from_bytes_per_s(most).min(*alone);
+        }
+    }
+
+    /// Decides on the fair share: what was measured here, else what peers say.
+    fn judge(&mut self, now: Timestamp) {
+        self.fair = self.crowd.share(now).or_else(|| {
+            let mut words: Vec<Rate> = self.words.values().copied().collect();
+            words.sort_unstable_by(|a, b| b.cmp(a));
+            let said = words.get(words.len() / 4).copied();
+            said.filter(|_| words.len() >= Self::WORDS_MIN)
+        });
+    }
 }
 
-fn learn(believed: Rate, sight: Sight, best_sum: Rate) -> Rate {
-    let (edge, peers) = (sight.edge.bytes_per_s(), sight.peers.bytes_per_s());
-    let alone = peers < edge / 16;
-    let downlink_has_room = edge + peers < best_sum.bytes_per_s() / 100 * 85;
-    if sight.edge > believed {
-        sight.edge
-    } else if alone || downlink_has_room {
-        let believed = believed.bytes_per_s();
-        Rate::from_bytes_per_s(believed - (believed - edge) / 4)
-    } else {
-        believed
+/// The most that arrived at any of so many looks in a row.
+#[derive(Debug, Default)]
+struct Ceiling {
+    most: Rate,
+    looks: u32,
+}
+
+impl Ceiling {
+    /// Three seconds, so that there are three whole ones among them: one may fall short.
+    const LOOKS: u32 = 12;
+
+    fn look(&mut self, sum: Rate) -> Option<Rate> {
+        self.most = self.most.max(sum);
+        self.looks += 1;
+        (self.looks >= Self::LOOKS).then(|| std::mem::take(self).most)
     }
+}
+
+/// Below this part of what was once seen, a rate is clearly lower.
+const ROOM_PERCENT: u64 = 85;
+
+/// At so many looks in a row, a second in all: one may fall between two bursts.
+const ROOMY_LOOKS: u32 = 4;
+
+/// Below this part of what it is believed to deliver alone, a driven edge is listened to again.
+const PROBE_PERCENT: u64 = 70;
+
+fn percent(rate: Rate, percent: u64) -> u64 {
+    rate.bytes_per_s() / 100 * percent
+}
+
+/// A quarter of the way from `believed` to `seen`, if that is less.
+fn nearer(believed: Rate, seen: u64) -> Rate {
+    let believed = believed.bytes_per_s();
+    Rate::from_bytes_per_s(believed - believed.saturating_sub(seen) / 4)
 }
 
 /// 2 % less every second: a downlink that got slower is believed within half a minute.
@@ -149,26 +371,38 @@ fn fade(rate: u64, passed: Duration) -> u64 {
 mod tests {
     use super::*;
 
+    const SIZE: u64 = 1 << 30;
+
+    fn begun(now: Timestamp) -> Twin {
+        let mut twin = Twin::new(SIZE, now);
+        twin.begin(0, now);
+        twin
+    }
+
     fn sight(edge: u64, peers: u64) -> Sight {
         Sight {
             done: 0,
             edge_bytes: 0,
             edge: Rate::from_bytes_per_s(edge),
             peers: Rate::from_bytes_per_s(peers),
+            sum: Rate::from_bytes_per_s(edge + peers),
             edge_driven: true,
+            drivers: 0,
         }
     }
 
     /// Lets so many quarter seconds pass under each sight, after one in which the edge began.
     fn live(steps: &[(u64, Sight)]) -> Twin {
-        let mut twin = Twin::new(0, Timestamp::ZERO);
-        let (mut now, mut edge_bytes) = (Timestamp::ZERO, 0);
+        let mut twin = begun(Timestamp::ZERO);
+        let (mut now, mut edge_bytes, mut done) = (Timestamp::ZERO, 0, 0);
         for (times, sight) in steps {
             for _ in 0..*times {
                 now = now + Duration::from_millis(250);
                 edge_bytes += sight.edge.bytes_per_s() / 4;
+                done += sight.sum.bytes_per_s() / 4;
                 twin.observe(
                     Sight {
+                        done,
                         edge_bytes,
                         ..*sight
                     },
@@ -189,7 +423,7 @@ mod tests {
         let young = live(&[(2, slow_start), (3, sight(1_000_000, 0))]);
         assert_eq!(young.rate(), None);
         let twin = live(&[(2, slow_start), (22, sight(1_000_000, 0))]);
-        assert_eq!((rate(&twin), twin.progress()), (1_000_000, 4_500_000));
+        assert_eq!((rate(&twin), twin.progress()), (1_000_000, 5_600_000));
     }
 
     #[test]
@@ -206,9 +440,94 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_that_was_heard_too_high_comes_down_to_what_a_full_downlink_carries() {
+        let full = sight(400_000, 600_000);
+        let twin = live(&[(8, sight(1_050_000, 0)), (11, full)]);
+        assert_eq!(rate(&twin), 1_050_000, "one second may fall short");
+        let twin = live(&[(8, sight(1_050_000, 0)), (24, full)]);
+        assert_eq!(rate(&twin), 1_000_000 + 1_000_000 / 64);
+        let idle = Sight {
+            edge_driven: false,
+            ..full
+        };
+        let twin = live(&[(8, sight(1_050_000, 0)), (24, idle)]);
+        assert_eq!(rate(&twin), 1_050_000, "an edge at rest says nothing");
+    }
+
+    #[test]
     fn a_crowd_at_the_edge_makes_it_slower() {
         let twin = live(&[(8, sight(1_000_000, 0)), (40, sight(100_000, 300_000))]);
         assert!(rate(&twin) < 110_000, "{}", rate(&twin));
+    }
+
+    /// A twin that has heard 1 MB/s alone, when a peer came to the same edge.
+    fn crowded() -> (Twin, Timestamp, Sight) {
+        let mut twin = live(&[(8, sight(1_000_000, 0))]);
+        let now = Timestamp::ZERO + Duration::from_secs(2);
+        twin.on_joined(SourceId(1), now);
+        let both = Sight {
+            drivers: 1,
+            ..sight(600_000, 400_000)
+        };
+        (twin, now, both)
+    }
+
+    /// Looks at the same sight so many times, a quarter of a second apart.
+    fn look(twin: &mut Twin, sight: &mut Sight, now: &mut Timestamp, times: u64) {
+        for _ in 0..times {
+            *now = *now + Duration::from_millis(250);
+            sight.edge_bytes += sight.edge.bytes_per_s() / 4;
+            sight.done += sight.sum.bytes_per_s() / 4;
+            twin.observe(*sight, *now);
+        }
+    }
+
+    #[test]
+    fn a_slower_edge_is_listened_to_again_and_found_crowded() {
+        let (mut twin, mut now, mut sight) = crowded();
+        look(&mut twin, &mut sight, &mut now, 1);
+        assert!(twin.is_listening() && rate(&twin) == 1_000_000);
+        (sight.peers, sight.sum) = (Rate::default(), sight.edge);
+        look(&mut twin, &mut sight, &mut now, 9);
+        assert!(!twin.is_listening());
+        assert_eq!(
+            (rate(&twin), twin.measured_share(now)),
+            (600_000, Some(sight.edge))
+        );
+    }
+
+    #[test]
+    fn an_edge_that_takes_the_place_of_peers_is_not_crowded() {
+        let (mut twin, mut now, mut sight) = crowded();
+        look(&mut twin, &mut sight, &mut now, 1);
+        (sight.edge, sight.peers) = (sight.sum, Rate::default());
+        look(&mut twin, &mut sight, &mut now, 9);
+        assert_eq!((rate(&twin), twin.measured_share(now)), (1_000_000, None));
+        (sight.edge, sight.peers) = (
+            sight.sum.min(Rate::from_bytes_per_s(500_000)),
+            Rate::default(),
+        );
+        sight.sum = Rate::from_bytes_per_s(1_000_000);
+        look(&mut twin, &mut sight, &mut now, 9);
+        assert!(!twin.is_listening(), "not again for the same crowd");
+    }
+
+    #[test]
+    fn one_word_is_not_enough_and_one_liar_is_not_heard() {
+        let mut twin = begun(Timestamp::ZERO);
+        let mut say = |source, share| {
+            let share = Rate::from_bytes_per_s(share);
+            twin.on_fair_share(SourceId(source), share, Timestamp::ZERO);
+            twin.rate().map(Rate::bytes_per_s)
+        };
+        assert_eq!(say(1, 1), None, "it is listened to");
+        assert_eq!(say(2, 500), Some(500));
+        assert_eq!(say(3, 600), Some(600));
+        assert_eq!(say(4, u64::MAX), Some(600));
+        twin.on_left(SourceId(4), Timestamp::ZERO);
+        twin.on_left(SourceId(3), Timestamp::ZERO);
+        twin.on_left(SourceId(2), Timestamp::ZERO);
+        assert_eq!(twin.rate(), None);
     }
 
     #[test]

@@ -6,6 +6,9 @@ use crate::swarm::Swarm;
 use crate::{Output, Refusal, ServeId, SourceId};
 
 impl Swarm {
+    /// The fair share of the edge is told anew when it has changed by one part in so many.
+    const SHARE_NEWS: u64 = 8;
+
     pub(crate) fn on_asked(&mut self, source: SourceId, serve: ServeId, groups: GroupRange) {
         let here = !groups.is_empty() && self.claims.have().contains_all(groups);
         let refusal = if !self.unchoker.is_unchoked(source) {
@@ -78,6 +81,28 @@ impl Swarm {
             let runs = batch.runs().iter();
             self.outputs
                 .extend(runs.map(|groups| Output::Announce { groups: *groups }));
+        }
+    }
+
+    /// Tells peers of the fair share of the edge when it is clearly another than they know.
+    pub(crate) fn tell_share(&mut self, now: Timestamp) {
+        let Some(share) = self.twin.measured_share(now) else {
+            return;
+        };
+        let (told, news) = (self.told_share.unwrap_or_default(), share.bytes_per_s());
+        if told.bytes_per_s().abs_diff(news) <= news / Self::SHARE_NEWS {
+            return;
+        }
+        self.told_share = Some(share);
+        let peers: Vec<SourceId> = self.peers().map(|(source, _)| source).collect();
+        let tell = |source| Output::FairShare { source, share };
+        self.outputs.extend(peers.into_iter().map(tell));
+    }
+
+    /// Tells one peer of it.
+    pub(crate) fn tell_share_to(&mut self, source: SourceId, now: Timestamp) {
+        if let Some(share) = self.twin.measured_share(now) {
+            self.outputs.push_back(Output::FairShare { source, share });
         }
     }
 

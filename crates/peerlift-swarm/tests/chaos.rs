@@ -41,6 +41,8 @@ enum Step {
     Have(u32, u32, u32),
     HaveAll(u32),
     Choke(u32, bool),
+    Pledge(u32, u32, u32),
+    FairShare(u32, u64),
     Arrive(usize, u32, u32),
     End(usize, usize),
     Ask(u32, u32, u32),
@@ -61,6 +63,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (id.clone(), at.clone(), 0u32..40).prop_map(|(id, a, n)| Step::Have(id, a, n)),
         1 => id.clone().prop_map(Step::HaveAll),
         4 => (id.clone(), prop::bool::weighted(0.2)).prop_map(|(id, c)| Step::Choke(id, c)),
+        2 => (id.clone(), at.clone(), 0u32..40).prop_map(|(id, a, n)| Step::Pledge(id, a, n)),
+        1 => (id.clone(), any::<u64>()).prop_map(|(id, rate)| Step::FairShare(id, rate)),
         9 => (any::<usize>(), 0u32..9, 0u32..9).prop_map(|(n, a, l)| Step::Arrive(n, a, l)),
         6 => (any::<usize>(), 0usize..20).prop_map(|(n, how)| Step::End(n, how)),
         4 => (id, at, 0u32..9).prop_map(|(id, a, n)| Step::Ask(id, a, n)),
@@ -132,6 +136,13 @@ impl Shell {
                 Output::Ban { source, .. } | Output::Dismiss { source } => self.forget(source),
                 Output::StopServe { serve } => assert!(self.running.contains_key(&serve)),
                 Output::Finished => assert!(!std::mem::replace(&mut self.finished, true)),
+                Output::Pledge { groups } => {
+                    let asked = self.live.values().any(|(_, asked)| *asked == groups);
+                    assert!(asked, "only what is asked for is pledged");
+                }
+                Output::FairShare { source, share } => {
+                    assert!(self.told.contains_key(&source) && share > Rate::default());
+                }
                 Output::Choke { .. } | Output::Unchoke { .. } | Output::WantPeers => {}
             }
         }
@@ -243,6 +254,14 @@ impl Shell {
                     goal: goals[usize::from(goal) % goals.len()],
                 });
             }
+            Step::Pledge(id, at, len) => self.tell(Event::Pledged {
+                source: SourceId(id),
+                groups: GroupRange::new(at, at + len),
+            }),
+            Step::FairShare(id, rate) => self.tell(Event::FairShare {
+                source: SourceId(id),
+                share: Rate::from_bytes_per_s(rate),
+            }),
             Step::Share(share) => self.tell(Event::Share { share }),
             Step::Spread(spread) => self.tell(Event::Spread { spread }),
             Step::Wait(millis) => {

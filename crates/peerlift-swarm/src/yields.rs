@@ -1,0 +1,168 @@
+//! Whether the edge brings bytes, or only takes the place of peers that could.
+//!
+//! What is wanted of the edge at all is not decided here (`edge`), nor what it would give alone
+//! (`twin`).
+
+use std::time::Duration;
+
+use peerlift_model::{Rate, Timestamp};
+
+/// Where a thrifty download stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    /// What is wanted of all sources together.
+    pub(crate) pace: Rate,
+    /// What arrived of all over the last second.
+    pub(crate) sum: Rate,
+    /// Bytes that it is behind its twin.
+    pub(crate) lag: u64,
+    /// Bytes of the object.
+    pub(crate) size: u64,
+}
+
+impl Look {
+    /// Whether so many thousandths of the pace arrive.
+    fn keeps(self, thousandths: u64) -> bool {
+        self.sum.bytes_per_s() >= self.pace.bytes_per_s() / 1000 * thousandths
+    }
+}
+
+/// Finds out what the edge only takes the place of.
+///
+/// On a full downlink every byte of the edge is one that a peer could not send: what peers are
+/// seen to deliver is not what they can deliver. So as long as everything together arrives at the
+/// pace that is wanted, the edge gives way a little at every look; when the pace drops, it was
+/// needed, and is not reduced again for a while that doubles each time.
+#[derive(Debug)]
+pub(crate) struct Yield {
+    cap: Option<Rate>,
+    needed: u32,
+    rests_until: Timestamp,
+}
+
+impl Yield {
+    /// The pace is kept when so many thousandths of it arrive: peers' packets weigh 1 % more than
+    /// the edge's.
+    const KEPT: u64 = 980;
+    /// It is lost below so many.
+    const LOST: u64 = 960;
+    /// The lag that may come of it in all, as a part of the object.
+    const LAG: u64 = 100;
+    /// The edge gives way by one such part at a time.
+    const STEP: u64 = 6;
+    /// How long it is left alone after it was needed, the first time.
+    const REST: Duration = Duration::from_secs(2);
+    /// How often that doubles.
+    const DOUBLINGS: u32 = 5;
+
+    /// Nothing is known at `now`.
+    pub(crate) fn new(now: Timestamp) -> Self {
+        Self {
+            cap: None,
+            needed: 0,
+            rests_until: now,
+        }
+    }
+
+    /// What is to be asked of the edge in place of `want`, at this [`Look`].
+    pub(crate) fn apply(&mut self, want: Rate, look: Look, now: Timestamp) -> Rate {
+        let lags = |most| look.lag > look.size / most;
+        let Some(cap) = self.cap else {
+            let kept = look.keeps(Self::KEPT) && !lags(Self::LAG * 2);
+            if want > Rate::default() && kept && now >= self.rests_until {
+                self.cap = Some(want);
+            }
+            return want;
+        };
+        if !look.keeps(Self::LOST) || lags(Self::LAG) {
+            self.cap = None;
+            self.rests_until = now + Self::REST * (1 << self.needed);
+            self.needed = (self.needed + 1).min(Self::DOUBLINGS);
+            return want;
+        }
+        let mut cap = cap.bytes_per_s();
+        if look.keeps(Self::KEPT) {
+            cap -= cap / Self::STEP;
+        }
+        let cap = Rate::from_bytes_per_s(cap);
+        self.cap = Some(cap);
+        want.min(cap)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WANT: Rate = Rate::from_bytes_per_s(600_000);
+    const KEEPS: Look = look(1_000_000, 0);
+
+    const fn look(sum: u64, lag: u64) -> Look {
+        Look {
+            pace: Rate::from_bytes_per_s(1_000_000),
+            sum: Rate::from_bytes_per_s(sum),
+            lag,
+            size: 100_000_000,
+        }
+    }
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_micros(millis * 1000)
+    }
+
+    /// What is asked for under these looks, a quarter of a second apart, from `from` on.
+    fn asked(yields: &mut Yield, looks: &[Look], from: u64) -> Vec<u64> {
+        let times = (0..).map(|n| at(from + n * 250));
+        let looks = looks.iter().zip(times);
+        looks
+            .map(|(look, now)| yields.apply(WANT, *look, now).bytes_per_s())
+            .collect()
+    }
+
+    #[test]
+    fn the_edge_gives_way_while_the_pace_is_kept() {
+        let mut yields = Yield::new(at(0));
+        let given = asked(&mut yields, &[KEEPS; 4], 0);
+        assert_eq!(given, [600_000, 500_000, 416_667, 347_223]);
+        let given = asked(&mut yields, &[look(970_000, 0); 2], 1000);
+        assert_eq!(given, [347_223; 2], "neither kept nor lost");
+        assert!(asked(&mut yields, &[KEEPS; 40], 1500)[39] < 1000);
+    }
+
+    #[test]
+    fn when_it_was_needed_it_is_left_alone_longer_every_time() {
+        let mut yields = Yield::new(at(0));
+        let mut now = 0;
+        for rest in [2000, 4000, 8000, 16_000, 32_000, 64_000, 64_000] {
+            asked(&mut yields, &[KEEPS; 2], now);
+            assert_eq!(
+                asked(&mut yields, &[look(900_000, 0)], now + 500),
+                [600_000]
+            );
+            let before = asked(&mut yields, &[KEEPS; 2], now + rest);
+            assert_eq!(before, [600_000; 2], "it rests");
+            now += rest + 500;
+            assert_eq!(asked(&mut yields, &[KEEPS; 2], now), [600_000, 500_000]);
+            yields.cap = None;
+        }
+    }
+
+    #[test]
+    fn the_lag_that_comes_of_it_is_bounded() {
+        let mut yields = Yield::new(at(0));
+        assert_eq!(
+            asked(&mut yields, &[look(990_000, 600_000); 3], 0),
+            [600_000; 3]
+        );
+        asked(&mut yields, &[KEEPS; 4], 1000);
+        let lags = look(1_000_000, 1_000_001);
+        assert_eq!(asked(&mut yields, &[lags; 2], 2000), [600_000; 2]);
+    }
+
+    #[test]
+    fn nothing_wanted_is_nothing_to_give_way() {
+        let mut yields = Yield::new(at(0));
+        assert_eq!(yields.apply(Rate::default(), KEEPS, at(0)), Rate::default());
+        assert_eq!(yields.cap, None);
+    }
+}
