@@ -7,5 +7,7 @@
 pub mod control;
 pub mod http;
 pub mod peer;
+pub mod polite;
+pub mod token;
 
 mod tls;

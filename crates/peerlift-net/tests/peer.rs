@@ -1,5 +1,5 @@
-//! Links between peers on the loopback interface, with strangers who speak QUIC but not the
-//! protocol.
+//! Links between peers on the loopback interface, over QUIC and over TCP, with strangers who speak
+//! QUIC but not the protocol.
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
@@ -14,8 +14,9 @@ use iroh_relay::server::{RelayConfig as ServedRelay, Server, ServerConfig};
 use peerlift_model::{GroupRange, ObjectId, PeerId};
 use peerlift_net::peer::{
     FrameReceiver, FrameSender, Path, PeerLink, PeerLinkError, PeerNode, PeerNodeConfig,
-    RangeAnswer, RelayConfig, Reply,
+    RangeAnswer, RelayConfig, Reply, Transport,
 };
+use peerlift_net::polite::Uplink;
 use peerlift_wire::PeerAddress;
 use peerlift_wire::frame::{FRAME_BYTES_MAX, encode_frame};
 use peerlift_wire::peer::{ALPN, Goodbye, Hello, PeerMessage, RangeRequest, RangeStatus};
@@ -36,6 +37,7 @@ fn config(seed: u8) -> PeerNodeConfig {
         secret: [seed; 32],
         relays: Vec::new(),
         accept: true,
+        uplink: Uplink::polite(),
     }
 }
 
@@ -53,12 +55,16 @@ fn loopback(sockets: &[SocketAddr]) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, socket.port()).into()
 }
 
+/// Where a node is, for somebody who knows QUIC only.
 fn place(node: &PeerNode) -> PeerAddress {
     PeerAddress {
         direct: vec![loopback(&node.sockets())],
         relay: None,
+        tcp_port: None,
     }
 }
+
+const BOTH: [Transport; 2] = [Transport::Quic, Transport::Tcp];
 
 fn hello(agent: &str) -> PeerMessage {
     PeerMessage::Hello(Hello {
@@ -84,12 +90,17 @@ struct End {
 }
 
 /// Two nodes that have said hello.
-async fn met() -> (End, End) {
+async fn met(over: Transport) -> (End, End) {
     let (dialler, listener) = (node(DIALLER).await, node(LISTENER).await);
-    let place = place(&listener);
+    let mut place = place(&listener);
+    if over == Transport::Tcp {
+        place.tcp_port = listener.address().tcp_port;
+    }
     let (dialling, listening) =
         within(async { tokio::join!(dial(dialler, listener.id(), &place), listen(listener)) })
             .await;
+    assert_eq!(dialling.link.transport(), over);
+    assert_eq!(listening.link.transport(), over);
     (dialling, listening)
 }
 
@@ -142,172 +153,189 @@ fn misbehaved<T: std::fmt::Debug>(result: Result<T, PeerLinkError>) {
 
 #[tokio::test]
 async fn both_sides_know_whom_they_talk_to() {
-    let (mut dialling, mut listening) = met().await;
-    assert_eq!(dialling.node.id(), id(DIALLER));
-    assert_eq!(dialling.link.peer(), id(LISTENER));
-    assert_eq!(listening.link.peer(), id(DIALLER));
-    for link in [&dialling.link, &listening.link] {
-        assert_eq!(link.path(), Path::Direct);
-        assert!(link.rtt().is_some());
-    }
-    for message in [PeerMessage::Unchoke, PeerMessage::Choke] {
-        dialling.sender.send(&message).await.unwrap();
-        listening.sender.send(&message).await.unwrap();
-        assert_eq!(
-            within(listening.receiver.next()).await.as_ref(),
-            Ok(&Some(message.clone()))
-        );
-        assert_eq!(within(dialling.receiver.next()).await, Ok(Some(message)));
+    for over in BOTH {
+        let (mut dialling, mut listening) = met(over).await;
+        assert_eq!(dialling.node.id(), id(DIALLER));
+        assert_eq!(dialling.link.peer(), id(LISTENER));
+        assert_eq!(listening.link.peer(), id(DIALLER));
+        for link in [&dialling.link, &listening.link] {
+            assert_eq!(link.path(), Path::Direct);
+            assert!(link.rtt().is_some());
+        }
+        for message in [PeerMessage::Unchoke, PeerMessage::Choke] {
+            dialling.sender.send(&message).await.unwrap();
+            listening.sender.send(&message).await.unwrap();
+            assert_eq!(
+                within(listening.receiver.next()).await.as_ref(),
+                Ok(&Some(message.clone()))
+            );
+            assert_eq!(within(dialling.receiver.next()).await, Ok(Some(message)));
+        }
     }
 }
 
 #[tokio::test]
 async fn ranges_flow_both_ways_however_long() {
-    let (dialling, listening) = met().await;
-    // More than all windows together hold.
-    let bytes = Bytes::from((0..=250).cycle().take(9_000_000).collect::<Vec<u8>>());
-    for (asker, asked) in [(&dialling, &listening), (&listening, &dialling)] {
-        let (answer, reply) = ask(asker, asked, async |mut reply| {
-            reply.accept().await.unwrap();
-            Some(reply)
-        })
-        .await;
-        let (mut answer, mut reply) = (answer.unwrap(), reply.unwrap());
-        assert_eq!(answer.status(), RangeStatus::Ok);
-        let mut got = vec![0; bytes.len()];
-        let sending = async {
-            for piece in bytes.chunks(1_000_000) {
-                reply.send(bytes.slice_ref(piece)).await.unwrap();
-            }
-            reply.finish().unwrap();
-        };
-        let (read, ()) = within(async { tokio::join!(answer.read_exact(&mut got), sending) }).await;
-        assert_eq!(read, Ok(()));
-        assert!(got == bytes);
+    for over in BOTH {
+        let (dialling, listening) = met(over).await;
+        // More than all windows together hold.
+        let bytes = Bytes::from((0..=250).cycle().take(9_000_000).collect::<Vec<u8>>());
+        for (asker, asked) in [(&dialling, &listening), (&listening, &dialling)] {
+            let (answer, reply) = ask(asker, asked, async |mut reply| {
+                reply.accept().await.unwrap();
+                Some(reply)
+            })
+            .await;
+            let (mut answer, mut reply) = (answer.unwrap(), reply.unwrap());
+            assert_eq!(answer.status(), RangeStatus::Ok);
+            let mut got = vec![0; bytes.len()];
+            let sending = async {
+                for piece in bytes.chunks(1_000_000) {
+                    reply.send(bytes.slice_ref(piece)).await.unwrap();
+                }
+                reply.finish().await.unwrap();
+            };
+            let (read, ()) =
+                within(async { tokio::join!(answer.read_exact(&mut got), sending) }).await;
+            assert_eq!(read, Ok(()));
+            assert!(got == bytes);
+        }
     }
 }
 
 #[tokio::test]
 async fn a_refusal_says_why_and_nothing_more() {
-    let (dialling, listening) = met().await;
-    for status in [
-        RangeStatus::NotHere,
-        RangeStatus::Refused,
-        RangeStatus::Busy,
-    ] {
-        let (answer, _) = ask(&dialling, &listening, async |reply| {
-            reply.refuse(status).await.unwrap();
-            None
-        })
-        .await;
-        let mut answer = answer.unwrap();
-        assert_eq!(answer.status(), status);
-        misbehaved(within(answer.read_exact(&mut [0; 1])).await);
+    for over in BOTH {
+        let (dialling, listening) = met(over).await;
+        for status in [
+            RangeStatus::NotHere,
+            RangeStatus::Refused,
+            RangeStatus::Busy,
+        ] {
+            let (answer, _) = ask(&dialling, &listening, async |reply| {
+                reply.refuse(status).await.unwrap();
+                None
+            })
+            .await;
+            let mut answer = answer.unwrap();
+            assert_eq!(answer.status(), status);
+            misbehaved(within(answer.read_exact(&mut [0; 1])).await);
+        }
     }
 }
 
 #[tokio::test]
 async fn an_answer_given_up_is_never_taken_for_a_short_one() {
-    let (dialling, listening) = met().await;
-    let (answer, _) = ask(&dialling, &listening, async |_| None).await;
-    assert_eq!(answer.unwrap_err(), PeerLinkError::Closed);
+    for over in BOTH {
+        let (dialling, listening) = met(over).await;
+        let (answer, _) = ask(&dialling, &listening, async |_| None).await;
+        assert_eq!(answer.unwrap_err(), PeerLinkError::Closed);
 
-    let (answer, reply) = ask(&dialling, &listening, async |mut reply| {
-        reply.accept().await.unwrap();
-        Some(reply)
-    })
-    .await;
-    let (mut answer, mut reply) = (answer.unwrap(), reply.unwrap());
-    reply.send(Bytes::from_static(&[7; 1000])).await.unwrap();
-    let mut got = [0; 10];
-    assert_eq!(within(answer.read_exact(&mut got)).await, Ok(()));
-    assert_eq!(got, [7; 10]);
-    drop(reply);
-    assert_eq!(
-        within(answer.read_exact(&mut [0; 2000])).await,
-        Err(PeerLinkError::Closed)
-    );
+        let (answer, reply) = ask(&dialling, &listening, async |mut reply| {
+            reply.accept().await.unwrap();
+            Some(reply)
+        })
+        .await;
+        let (mut answer, mut reply) = (answer.unwrap(), reply.unwrap());
+        reply.send(Bytes::from_static(&[7; 1000])).await.unwrap();
+        let mut got = [0; 10];
+        assert_eq!(within(answer.read_exact(&mut got)).await, Ok(()));
+        assert_eq!(got, [7; 10]);
+        drop(reply);
+        assert_eq!(
+            within(answer.read_exact(&mut [0; 2000])).await,
+            Err(PeerLinkError::Closed)
+        );
+    }
 }
 
 #[tokio::test]
 async fn an_answer_that_ends_too_early_is_the_peers_fault() {
-    let (dialling, listening) = met().await;
-    let (answer, _) = ask(&dialling, &listening, async |reply| {
-        reply.finish().unwrap();
-        None
-    })
-    .await;
-    misbehaved(answer);
+    for over in BOTH {
+        let (dialling, listening) = met(over).await;
+        let (answer, _) = ask(&dialling, &listening, async |reply| {
+            reply.finish().await.unwrap();
+            None
+        })
+        .await;
+        misbehaved(answer);
 
-    let (answer, _) = ask(&dialling, &listening, async |mut reply| {
-        reply.accept().await.unwrap();
-        reply.send(Bytes::from_static(&[7; 10])).await.unwrap();
-        reply.finish().unwrap();
-        None
-    })
-    .await;
-    misbehaved(within(answer.unwrap().read_exact(&mut [0; 11])).await);
+        let (answer, _) = ask(&dialling, &listening, async |mut reply| {
+            reply.accept().await.unwrap();
+            reply.send(Bytes::from_static(&[7; 10])).await.unwrap();
+            reply.finish().await.unwrap();
+            None
+        })
+        .await;
+        misbehaved(within(answer.unwrap().read_exact(&mut [0; 11])).await);
+    }
 }
 
 #[tokio::test]
 async fn who_no_longer_wants_an_answer_gets_no_more_of_it() {
-    let (dialling, listening) = met().await;
-    let (answer, reply) = ask(&dialling, &listening, async |mut reply| {
-        reply.accept().await.unwrap();
-        Some(reply)
-    })
-    .await;
-    drop(answer);
-    let mut reply = reply.unwrap();
-    let sending = async {
-        loop {
-            if let Err(error) = reply.send(Bytes::from_static(&[7; 100_000])).await {
-                return error;
+    for over in BOTH {
+        let (dialling, listening) = met(over).await;
+        let (answer, reply) = ask(&dialling, &listening, async |mut reply| {
+            reply.accept().await.unwrap();
+            Some(reply)
+        })
+        .await;
+        drop(answer);
+        let mut reply = reply.unwrap();
+        let sending = async {
+            loop {
+                if let Err(error) = reply.send(Bytes::from_static(&[7; 100_000])).await {
+                    return error;
+                }
             }
-        }
-    };
-    assert_eq!(within(sending).await, PeerLinkError::Closed);
-    // The link is none the worse for it.
-    let (answer, _) = ask(&dialling, &listening, async |reply| {
-        reply.refuse(RangeStatus::Busy).await.unwrap();
-        None
-    })
-    .await;
-    assert_eq!(answer.unwrap().status(), RangeStatus::Busy);
+        };
+        assert_eq!(within(sending).await, PeerLinkError::Closed);
+        // The link is none the worse for it.
+        let (answer, _) = ask(&dialling, &listening, async |reply| {
+            reply.refuse(RangeStatus::Busy).await.unwrap();
+            None
+        })
+        .await;
+        assert_eq!(answer.unwrap().status(), RangeStatus::Busy);
+    }
 }
 
 #[tokio::test]
 async fn a_goodbye_ends_the_link_for_both() {
-    let (mut dialling, mut listening) = met().await;
-    let (answer, reply) = ask(&dialling, &listening, async |mut reply| {
-        reply.accept().await.unwrap();
-        Some(reply)
-    })
-    .await;
-    dialling.link.close(Goodbye::Leaving);
-    for end in [&mut dialling, &mut listening] {
-        assert_eq!(within(end.link.closed()).await, PeerLinkError::Closed);
-        let next = within(end.receiver.next()).await;
-        assert_eq!(next, Err(PeerLinkError::Closed));
-        let asked = within(end.link.asked()).await;
-        assert_eq!(asked.unwrap_err(), PeerLinkError::Closed);
-        let asked = within(end.link.ask(request())).await;
-        assert_eq!(asked.unwrap_err(), PeerLinkError::Closed);
-        let sent = within(end.sender.send(&PeerMessage::Choke)).await;
+    for over in BOTH {
+        let (mut dialling, mut listening) = met(over).await;
+        let (answer, reply) = ask(&dialling, &listening, async |mut reply| {
+            reply.accept().await.unwrap();
+            Some(reply)
+        })
+        .await;
+        dialling.link.close(Goodbye::Leaving);
+        for end in [&mut dialling, &mut listening] {
+            assert_eq!(within(end.link.closed()).await, PeerLinkError::Closed);
+            let next = within(end.receiver.next()).await;
+            assert_eq!(next, Err(PeerLinkError::Closed));
+            let asked = within(end.link.asked()).await;
+            assert_eq!(asked.unwrap_err(), PeerLinkError::Closed);
+            let asked = within(end.link.ask(request())).await;
+            assert_eq!(asked.unwrap_err(), PeerLinkError::Closed);
+            let sent = within(end.sender.send(&PeerMessage::Choke)).await;
+            assert_eq!(sent, Err(PeerLinkError::Closed));
+        }
+        let read = within(answer.unwrap().read_exact(&mut [0; 1])).await;
+        assert_eq!(read, Err(PeerLinkError::Closed));
+        let sent = within(reply.unwrap().send(Bytes::from_static(b"late"))).await;
         assert_eq!(sent, Err(PeerLinkError::Closed));
     }
-    let read = within(answer.unwrap().read_exact(&mut [0; 1])).await;
-    assert_eq!(read, Err(PeerLinkError::Closed));
-    let sent = within(reply.unwrap().send(Bytes::from_static(b"late"))).await;
-    assert_eq!(sent, Err(PeerLinkError::Closed));
 }
 
 #[tokio::test]
 async fn a_closed_node_ends_its_links_and_accepts_nobody() {
-    let (dialling, listening) = met().await;
-    within(listening.node.close()).await;
-    assert_eq!(within(dialling.link.closed()).await, PeerLinkError::Closed);
-    assert!(within(listening.node.accept()).await.is_none());
+    for over in BOTH {
+        let (dialling, listening) = met(over).await;
+        within(listening.node.close()).await;
+        assert_eq!(within(dialling.link.closed()).await, PeerLinkError::Closed);
+        assert!(within(listening.node.accept()).await.is_none());
+    }
 }
 
 #[tokio::test]
@@ -430,6 +458,7 @@ impl Stranger {
         let place = PeerAddress {
             direct: vec![loopback(&self.0.bound_sockets())],
             relay: None,
+            tcp_port: None,
         };
         let (link, connection) = within(async {
             tokio::join!(node.connect(id(8), &place), async {
@@ -593,6 +622,7 @@ async fn peers_that_know_only_a_relay_find_the_direct_way() {
     let place = PeerAddress {
         direct: Vec::new(),
         relay: listener.address().relay,
+        tcp_port: None,
     };
     assert_eq!(place.relay.as_ref(), Some(&relay.url));
     let (dialling, listening) =

@@ -34,20 +34,19 @@ impl Backoff {
         self.tries
     }
 
-    /// The wait after another failure: never shorter than the node asked for.
-    pub(super) fn next_delay(&mut self, asked: Option<Duration>) -> Duration {
+    /// The wait after another failure: never shorter than the node asked for. `jitter` is drawn
+    /// from 0 to 1.
+    pub(super) fn next_delay(&mut self, asked: Option<Duration>, jitter: f64) -> Duration {
         let full = FIRST.saturating_mul(1 << self.tries.min(16)).min(LONGEST);
         self.tries = self.tries.saturating_add(1);
-        full.mul_f64(0.5 + random_fraction() / 2.0)
-            .max(asked.unwrap_or_default().min(LONGEST_ASKED))
+        let jitter = jitter.clamp(0.0, 1.0);
+        let asked = asked.unwrap_or_default().min(LONGEST_ASKED);
+        if asked <= full {
+            return full.mul_f64(0.5 + jitter / 2.0).max(asked);
+        }
+        // What a node asks for, it asks of all: a quarter more for some spreads them.
+        asked.mul_f64(1.0 + jitter / 4.0)
     }
-}
-
-fn random_fraction() -> f64 {
-    let mut bytes = [0; 4];
-    // Without randomness clients only come back more in step.
-    let _ = getrandom::fill(&mut bytes);
-    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]
@@ -58,21 +57,24 @@ mod tests {
     fn waits_double_up_to_the_longest_and_begin_again() {
         let mut backoff = Backoff::new();
         for full in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
-            let delay = backoff.next_delay(None).as_secs_f64();
-            assert!(
-                (f64::from(full) / 2.0..=f64::from(full)).contains(&delay),
-                "{delay} of {full}"
-            );
+            let full = Duration::from_secs(full);
+            let mut twin = Backoff {
+                tries: backoff.tries,
+            };
+            assert_eq!(twin.next_delay(None, 0.0), full / 2);
+            assert_eq!(backoff.next_delay(None, 1.0), full);
         }
         backoff.reset();
-        assert!(backoff.next_delay(None) <= FIRST);
+        assert_eq!(backoff.next_delay(None, 1.0), FIRST);
     }
 
     #[test]
     fn a_node_may_ask_for_patience() {
         let asked = Some(Duration::from_secs(30));
-        assert_eq!(Backoff::new().next_delay(asked), Duration::from_secs(30));
+        let delay = |asked, jitter| Backoff::new().next_delay(asked, jitter);
+        assert_eq!(delay(asked, 0.0), Duration::from_secs(30));
+        assert_eq!(delay(asked, 1.0), Duration::from_millis(37_500));
         let too_much = Some(Duration::MAX);
-        assert_eq!(Backoff::new().next_delay(too_much), LONGEST_ASKED);
+        assert_eq!(delay(too_much, 0.0), LONGEST_ASKED);
     }
 }

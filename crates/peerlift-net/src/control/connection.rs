@@ -9,6 +9,7 @@ use peerlift_wire::WireError;
 use peerlift_wire::control::{
     ClientMessage, ErrorCode, PATH, SERVER_MESSAGE_BYTES_MAX, SUB_PROTOCOL, ServerMessage,
 };
+use socket2::{SockRef, TcpKeepalive};
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -89,6 +90,9 @@ impl Connection {
         let (socket, _) = connect_async_tls_with_config(request, Some(config), true, Some(tls))
             .await
             .map_err(unreachable)?;
+        if let Err(error) = probe(socket.get_ref()) {
+            tracing::debug!(%error, "the kernel does not probe the connection");
+        }
         Ok(Self(socket))
     }
 
@@ -97,11 +101,20 @@ impl Connection {
         sent.map_err(|_| ControlError::Closed)
     }
 
+    /// Says goodbye.
+    pub(super) async fn close(mut self) -> Result<(), ControlError> {
+        self.0.close(None).await.map_err(|_| ControlError::Closed)
+    }
+
     /// The next message. Cancel-safe: the WebSocket keeps what it has read.
     pub(super) async fn receive(&mut self) -> Result<ServerMessage, ControlError> {
         loop {
             match self.0.next().await {
-                Some(Ok(Message::Binary(bytes))) => return Ok(ServerMessage::decode(bytes)?),
+                Some(Ok(Message::Binary(bytes))) => match ServerMessage::decode(bytes) {
+                    // A later version says something that this one need not know.
+                    Err(WireError::UnknownKind) => {}
+                    decoded => return Ok(decoded?),
+                },
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(Message::Text(_))) => {
                     return Err(ControlError::Nonsense("messages are binary"));
@@ -112,6 +125,26 @@ impl Connection {
             }
         }
     }
+}
+
+/// Before the kernel asks whether the node is still there, how often it asks again, and how many
+/// times: NATs see traffic every two minutes, and a way that is gone is noticed after three.
+const PROBE_AFTER: Duration = Duration::from_secs(120);
+const PROBE_EVERY: Duration = Duration::from_secs(15);
+const PROBES: u32 = 4;
+
+fn probe(stream: &MaybeTlsStream<TcpStream>) -> std::io::Result<()> {
+    let tcp = match stream {
+        MaybeTlsStream::Plain(tcp) => tcp,
+        MaybeTlsStream::Rustls(tls) => tls.get_ref().0,
+        // The library may learn other kinds of TLS; none is built in.
+        _ => return Ok(()),
+    };
+    let probes = TcpKeepalive::new()
+        .with_time(PROBE_AFTER)
+        .with_interval(PROBE_EVERY)
+        .with_retries(PROBES);
+    SockRef::from(tcp).set_tcp_keepalive(&probes)
 }
 
 /// Manifests name control nodes by `http` URLs too, as relative references resolve to those.

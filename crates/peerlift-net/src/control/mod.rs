@@ -1,47 +1,47 @@
 //! The client's session with one control node.
 //!
 //! [`ControlSession::start`] spawns a task that logs in, keeps the session alive, and comes back
-//! after it is lost: with jittered, capped back-off, saying again what it has announced. Nothing
-//! that happens here stops a download; failures arrive as [`ControlEvent::Lost`] and are retried
-//! quietly.
+//! after it is lost: with jittered, capped back-off, saying again what it has announced unless the
+//! node remembers. Nothing that happens here stops a download; failures arrive as
+//! [`ControlEvent::Lost`] and are retried quietly.
+//!
+//! * `machine`: the order of things, without socket and clock;
+//! * `pulse`: keep-alives, proxies that cut idle connections, machines that sleep;
+//! * `backoff`: how long to wait before the next try;
+//! * `connection`: one WebSocket.
 //!
 //! What to announce and when to ask is decided elsewhere.
 
 mod backoff;
 mod connection;
+mod machine;
+mod pulse;
 
-use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
-use std::time::Duration;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ed25519_dalek::SigningKey;
-use peerlift_model::{ObjectId, PeerId};
+use peerlift_model::{NatClass, ObjectId, PeerId, Timestamp};
 use peerlift_wire::PeerAddress;
-use peerlift_wire::control::{
-    ClientMessage, ErrorCode, Introductions, Login, Query, ServerMessage, Welcome,
-};
+use peerlift_wire::control::{Blocked, Introductions, Query, ServerMessage};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
-use backoff::Backoff;
+use crate::token::Wallet;
 use connection::Connection;
+use machine::{Act, Machine};
 
 pub use connection::ControlError;
-
-/// How long connecting and logging in may take together.
-const LOGIN_MAX: Duration = Duration::from_secs(20);
 
 /// Commands that wait for the task; a caller that gives more waits.
 const COMMANDS_MAX: usize = 64;
 
 /// Events that wait for the owner. When it does not read, the session waits.
 const EVENTS_MAX: usize = 64;
-
-/// Questions that wait for a connection. The oldest go first: whoever waits asks again.
-const QUERIES_MAX: usize = 64;
 
 /// Who a client is to a control node.
 #[derive(Clone)]
@@ -77,6 +77,25 @@ pub enum ControlEvent {
     },
     /// Peers, asked for or not.
     Introductions(Introductions),
+    /// The operator of the node has forbidden an object: it is not to be served to peers, and
+    /// nobody will be introduced for it.
+    Blocked {
+        /// The object.
+        object: ObjectId,
+    },
+    /// All that the operator has blocked: neither to be fetched nor served. Replaces what was said
+    /// before.
+    BlockList(Blocked),
+    /// Keys whose tickets to take as well: another node is there.
+    TicketKeys {
+        /// The keys.
+        keys: Vec<[u8; 32]>,
+    },
+    /// A question was refused for want of a token, or a token was.
+    Denied {
+        /// What the node says.
+        text: String,
+    },
     /// The session is down; the task goes on trying.
     Lost {
         /// Why.
@@ -98,6 +117,8 @@ enum Command {
     Withdraw { object: ObjectId },
     Query(Query),
     Address(PeerAddress),
+    Nat(NatClass),
+    Show(Arc<Wallet>),
 }
 
 impl ControlSession {
@@ -114,18 +135,13 @@ impl ControlSession {
         let (events, event_receiver) = mpsc::channel(EVENTS_MAX);
         let task = Task {
             url,
-            key: SigningKey::from_bytes(&identity.key_seed),
-            identity,
+            machine: Machine::new(identity, Timestamp::ZERO),
             commands: receiver,
             events,
-            announced: BTreeMap::new(),
-            address: PeerAddress::default(),
-            queries: VecDeque::new(),
+            started: Instant::now(),
+            wire: Wire::None,
         };
-        tasks.spawn(async move {
-            // The task keeps no state that outlives it.
-            let _ = stop.run_until_cancelled(task.run()).await;
-        });
+        tasks.spawn(task.run(stop));
         (Self { commands }, event_receiver)
     }
 
@@ -150,223 +166,151 @@ impl ControlSession {
         self.command(Command::Address(address)).await;
     }
 
+    /// Tells the node what NAT the client is behind, as far as it knows; unknown until then.
+    pub async fn nat(&self, nat: NatClass) {
+        self.command(Command::Nat(nat)).await;
+    }
+
+    /// Shows the node a publisher's token: now, after every reconnect, and whenever it is renewed.
+    pub async fn show(&self, wallet: Arc<Wallet>) {
+        self.command(Command::Show(wallet)).await;
+    }
+
     async fn command(&self, command: Command) {
         // The task ends before its handles only when the client closes.
         let _ = self.commands.send(command).await;
     }
 }
 
+/// The shell around the [`Machine`].
 struct Task {
     url: Url,
-    key: SigningKey,
-    identity: Identity,
+    machine: Machine,
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<ControlEvent>,
-    announced: BTreeMap<ObjectId, bool>,
-    address: PeerAddress,
-    queries: VecDeque<Query>,
+    started: Instant,
+    wire: Wire,
 }
 
-/// Why a session ended.
-enum End {
-    Lost(ControlError),
-    /// All handles are gone.
-    Dropped,
+/// The way to the node, if there is one.
+enum Wire {
+    None,
+    Opening(Pin<Box<dyn Future<Output = Result<Connection, ControlError>> + Send>>),
+    Open(Box<Connection>),
 }
 
-impl From<ControlError> for End {
-    fn from(error: ControlError) -> Self {
-        Self::Lost(error)
+impl Wire {
+    /// What comes next: nothing but news of an opened connection, or a message. Cancel-safe.
+    async fn next(&mut self) -> Result<ServerMessage, ControlError> {
+        if let Self::Opening(opening) = self {
+            let connection = opening.await?;
+            *self = Self::Open(Box::new(connection));
+        }
+        match self {
+            Self::Open(connection) => connection.receive().await,
+            Self::None | Self::Opening(_) => std::future::pending().await,
+        }
     }
 }
+
+/// How long one message may take to go out.
+const SEND_MAX: Duration = Duration::from_secs(20);
+
+/// All handles are gone, or nobody reads the events.
+struct Dropped;
 
 impl Task {
-    async fn run(mut self) {
-        let mut backoff = Backoff::new();
+    async fn run(mut self, stop: CancellationToken) {
         loop {
-            let error = match self.session(&mut backoff).await {
-                End::Dropped => return,
-                End::Lost(error) => error,
-            };
-            let delay = backoff.next_delay(error.retry_after());
-            tracing::debug!(url = %self.url, %error, ?delay, "control session lost");
-            let lost = ControlEvent::Lost {
-                error,
-                tries: backoff.tries(),
-            };
-            if self.events.send(lost).await.is_err() || self.wait(delay).await.is_none() {
-                return;
+            let step = stop.run_until_cancelled(self.step()).await;
+            if !matches!(step, Some(Ok(()))) {
+                break;
             }
+        }
+        if let Wire::Open(connection) = self.wire {
+            // So that the node forgets the client at once. Best effort: it would notice anyway.
+            let _ = timeout(GOODBYE_MAX, connection.close()).await;
         }
     }
 
-    /// Waits between two tries, taking commands all the while.
-    async fn wait(&mut self, delay: Duration) -> Option<()> {
-        let due = Instant::now() + delay;
-        loop {
-            tokio::select! {
-                () = sleep_until(due) => return Some(()),
-                command = self.commands.recv() => {
-                    self.note(command?);
+    async fn step(&mut self) -> Result<(), Dropped> {
+        self.machine.handle_clocks(self.now(), unix_now());
+        while let Some(act) = self.machine.poll_output() {
+            self.perform(act).await?;
+        }
+        let due = self.started + Duration::from_micros(self.machine.poll_timeout().as_micros());
+        tokio::select! {
+            message = self.wire.next() => match message {
+                Ok(message) => {
+                    let now = self.now();
+                    self.machine.handle_message(message, now, random_fraction());
+                }
+                Err(error) => self.lose(error),
+            },
+            command = self.commands.recv() => {
+                let now = self.now();
+                self.machine.handle_command(command.ok_or(Dropped)?, now);
+            }
+            () = sleep_until(due) => {
+                let now = self.now();
+                self.machine.handle_timeout(now, random_fraction());
+            }
+        }
+        Ok(())
+    }
+
+    async fn perform(&mut self, act: Act) -> Result<(), Dropped> {
+        match act {
+            Act::Connect => {
+                let url = self.url.clone();
+                let opening = async move { Connection::open(&url).await };
+                self.wire = Wire::Opening(Box::pin(opening));
+            }
+            Act::Send(message) => {
+                let Wire::Open(connection) = &mut self.wire else {
+                    return Ok(());
+                };
+                match timeout(SEND_MAX, connection.send(&message)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => self.lose(error),
+                    Err(_) => self.lose(ControlError::Timeout),
                 }
             }
-        }
-    }
-
-    async fn session(&mut self, backoff: &mut Backoff) -> End {
-        let login = tokio::time::timeout(LOGIN_MAX, self.log_in());
-        let (mut connection, welcome) = match login.await {
-            Ok(Ok(in_session)) => in_session,
-            Ok(Err(error)) => return error.into(),
-            Err(_) => return ControlError::Timeout.into(),
-        };
-        backoff.reset();
-        match self.serve(&mut connection, welcome).await {
-            Err(end) => end,
-            Ok(never) => match never {},
-        }
-    }
-
-    async fn log_in(&mut self) -> Result<(Connection, (Welcome, u64)), ControlError> {
-        let mut connection = Connection::open(&self.url).await?;
-        let ServerMessage::Challenge(challenge) = connection.receive().await? else {
-            return Err(ControlError::Nonsense("the first message is no challenge"));
-        };
-        let login = Login {
-            peer: PeerId::new(self.key.verifying_key().to_bytes()),
-            signature: Login::sign(&self.key, &challenge),
-            agent: self.identity.agent.clone(),
-            share: self.identity.share,
-            address: self.address.clone(),
-        };
-        connection.send(&ClientMessage::Login(login)).await?;
-        match connection.receive().await? {
-            ServerMessage::Welcome(welcome) => Ok((connection, (welcome, challenge.time))),
-            ServerMessage::Error {
-                code,
-                text,
-                retry_after_s,
-            } => Err(refused(code, text, retry_after_s)),
-            ServerMessage::Challenge(_)
-            | ServerMessage::Introductions(_)
-            | ServerMessage::Pong
-            | ServerMessage::Drain { .. } => Err(ControlError::Nonsense(
-                "the answer to a login is no welcome",
-            )),
-        }
-    }
-
-    async fn serve(
-        &mut self,
-        connection: &mut Connection,
-        (welcome, time): (Welcome, u64),
-    ) -> Result<std::convert::Infallible, End> {
-        let keep_alive = Duration::from_secs(u64::from(welcome.keep_alive_s));
-        let connected = ControlEvent::Connected {
-            observed: welcome.observed,
-            ticket_keys: welcome.ticket_keys,
-            time,
-        };
-        self.tell(connected).await?;
-        for (object, complete) in self.announced.clone() {
-            connection
-                .send(&ClientMessage::Announce { object, complete })
-                .await?;
-        }
-        for query in std::mem::take(&mut self.queries) {
-            connection.send(&ClientMessage::Query(query)).await?;
-        }
-        let mut heard_at = Instant::now();
-        // Not put off by what is heard: the node counts what is said.
-        let mut say_by = Instant::now() + keep_alive;
-        loop {
-            tokio::select! {
-                message = connection.receive() => {
-                    heard_at = Instant::now();
-                    self.take(message?).await?;
+            Act::Disconnect => self.wire = Wire::None,
+            Act::Tell(event) => {
+                if let ControlEvent::Lost { error, tries } = &event {
+                    tracing::debug!(url = %self.url, %error, tries, "control session lost");
                 }
-                command = self.commands.recv() => {
-                    let message = self.note(command.ok_or(End::Dropped)?);
-                    self.queries.clear();
-                    connection.send(&message).await?;
-                    say_by = Instant::now() + keep_alive;
-                }
-                () = sleep_until(say_by) => {
-                    // Three beats without an answer: the node, or the way to it, is gone.
-                    if heard_at.elapsed() > keep_alive * 3 {
-                        return Err(ControlError::Timeout.into());
-                    }
-                    connection.send(&ClientMessage::Ping).await?;
-                    say_by = Instant::now() + keep_alive;
-                }
+                return self.events.send(event).await.map_err(|_| Dropped);
             }
         }
+        Ok(())
     }
 
-    async fn take(&mut self, message: ServerMessage) -> Result<(), End> {
-        match message {
-            ServerMessage::Introductions(introductions) => {
-                self.tell(ControlEvent::Introductions(introductions)).await
-            }
-            ServerMessage::Pong => Ok(()),
-            ServerMessage::Drain { .. } => Err(ControlError::Closed.into()),
-            ServerMessage::Error {
-                code: ErrorCode::Busy,
-                text,
-                ..
-            } => {
-                tracing::debug!(%text, "the control node is busy");
-                Ok(())
-            }
-            ServerMessage::Error {
-                code,
-                text,
-                retry_after_s,
-            } => Err(refused(code, text, retry_after_s).into()),
-            ServerMessage::Challenge(_) | ServerMessage::Welcome(_) => {
-                Err(ControlError::Nonsense("logged in already").into())
-            }
-        }
+    fn lose(&mut self, error: ControlError) {
+        self.wire = Wire::None;
+        let now = self.now();
+        self.machine.handle_lost(error, now, random_fraction());
     }
 
-    /// Remembers what a reconnect must say again, and makes the message of it.
-    fn note(&mut self, command: Command) -> ClientMessage {
-        match command {
-            Command::Announce { object, complete } => {
-                self.announced.insert(object, complete);
-                ClientMessage::Announce { object, complete }
-            }
-            Command::Withdraw { object } => {
-                self.announced.remove(&object);
-                self.queries.retain(|query| query.object != object);
-                ClientMessage::Withdraw { object }
-            }
-            Command::Query(query) => {
-                self.queries
-                    .retain(|waiting| waiting.object != query.object);
-                if self.queries.len() == QUERIES_MAX {
-                    self.queries.pop_front();
-                }
-                self.queries.push_back(query.clone());
-                ClientMessage::Query(query)
-            }
-            Command::Address(address) => {
-                self.address = address.clone();
-                ClientMessage::Address(address)
-            }
-        }
-    }
-
-    async fn tell(&mut self, event: ControlEvent) -> Result<(), End> {
-        self.events.send(event).await.map_err(|_| End::Dropped)
+    fn now(&self) -> Timestamp {
+        let micros = self.started.elapsed().as_micros();
+        Timestamp::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
 }
 
-fn refused(code: ErrorCode, text: String, retry_after_s: u32) -> ControlError {
-    let retry_after = Duration::from_secs(u64::from(retry_after_s));
-    ControlError::Refused {
-        code,
-        text,
-        retry_after,
-    }
+/// How long a goodbye may take.
+const GOODBYE_MAX: Duration = Duration::from_secs(2);
+
+fn unix_now() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO)
+}
+
+fn random_fraction() -> f64 {
+    let mut bytes = [0; 4];
+    // Without randomness clients only come back more in step.
+    let _ = getrandom::fill(&mut bytes);
+    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
 }

@@ -26,6 +26,16 @@ pub enum HttpError {
         /// How long the server asks to wait before the next try (RFC 9110 §10.2.3).
         retry_after: Option<Duration>,
     },
+    /// The server wants a publisher's token, or another one.
+    #[error("{url}: {said}")]
+    Token {
+        /// What was asked for.
+        url: Url,
+        /// The answer: 401 or 403.
+        status: StatusCode,
+        /// What it says about the token.
+        said: TokenRefusal,
+    },
     /// The host's name has no address.
     #[error("the name {host} does not resolve")]
     Resolve {
@@ -108,6 +118,20 @@ pub enum HttpError {
     },
 }
 
+/// What a server says about the token it was shown.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum TokenRefusal {
+    /// It saw none.
+    #[error("only for holders of a token of the publisher's")]
+    Missing,
+    /// Its time is over.
+    #[error("the token has expired")]
+    Expired,
+    /// Something else.
+    #[error("the token is refused: {0}")]
+    Refused(String),
+}
+
 impl HttpError {
     /// Whether the same request may succeed later without anybody changing anything.
     #[must_use]
@@ -122,6 +146,7 @@ impl HttpError {
                 true
             }
             Self::Setup(_)
+            | Self::Token { .. }
             | Self::Resolve { .. }
             | Self::Tls { .. }
             | Self::Redirects { .. }

@@ -2,10 +2,14 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, LAST_MODIFIED, RETRY_AFTER};
+use http::header::{
+    CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, LAST_MODIFIED, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use http::{HeaderMap, StatusCode};
 use peerlift_model::ByteRange;
 use percent_encoding::percent_decode_str;
+
+use super::error::TokenRefusal;
 
 /// What tells one version of a file from another, strong enough to combine parts of it.
 ///
@@ -45,6 +49,36 @@ pub(super) struct ContentRange {
     pub(super) bytes: ByteRange,
     pub(super) size: Option<u64>,
 }
+
+/// What a server says that wants a token, or refuses the one it was shown (RFC 6750 §3, RFC 9449
+/// §7.1); `None`: the answer is not about a token.
+pub(super) fn token_refusal(status: StatusCode, headers: &HeaderMap) -> Option<TokenRefusal> {
+    if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        return None;
+    }
+    let challenge = headers
+        .get_all(WWW_AUTHENTICATE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .find(|value| {
+            value
+                .get(..5)
+                .is_some_and(|it| it.eq_ignore_ascii_case("dpop "))
+        })?;
+    let said = challenge
+        .split_once("error_description=\"")
+        .and_then(|(_, rest)| rest.split_once('"'))
+        .map(|(said, _)| said.chars().take(REFUSAL_CHARS_MAX).collect::<String>());
+    Some(match said {
+        None if !challenge.contains("error=") => TokenRefusal::Missing,
+        None => TokenRefusal::Refused("no reason given".to_owned()),
+        Some(said) if said == "the token has expired" => TokenRefusal::Expired,
+        Some(said) => TokenRefusal::Refused(said),
+    })
+}
+
+/// The longest reason that is passed on.
+const REFUSAL_CHARS_MAX: usize = 120;
 
 pub(super) fn range(bytes: ByteRange) -> String {
     format!("bytes={}-{}", bytes.start(), bytes.end().saturating_sub(1))

@@ -21,13 +21,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HeaderMap, IF_RANGE, RANGE};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use peerlift_model::ByteRange;
 use reqwest::{RequestBuilder, Response};
 use url::{Origin, Url};
 
+use crate::token::Wallet;
+
 pub use body::Body;
-pub use error::HttpError;
+pub use error::{HttpError, TokenRefusal};
 pub use fields::Validator;
 pub(crate) use fields::retry_after;
 pub use link::manifest_link;
@@ -52,6 +54,10 @@ pub struct HttpOptions {
     pub headers: HeaderMap,
     /// The origins that `headers` are meant for.
     pub header_origins: Vec<Origin>,
+    /// Shown to the same origins. Default: none.
+    pub wallet: Option<Arc<Wallet>>,
+    /// Further origins that the token is shown to, and no header of the user's. Default: none.
+    pub token_origins: Vec<Origin>,
 }
 
 /// A pool of connections to HTTP servers. Cheap to clone.
@@ -105,6 +111,17 @@ impl HttpClient {
             inner,
             options: Arc::new(options),
         })
+    }
+
+    /// The same pool, which shows its token to these origins as well.
+    #[must_use]
+    pub fn showing_token_to(&self, origins: impl IntoIterator<Item = Origin>) -> Self {
+        let mut options = HttpOptions::clone(&self.options);
+        options.token_origins.extend(origins);
+        Self {
+            inner: self.inner.clone(),
+            options: Arc::new(options),
+        }
     }
 
     /// Asks for the first `first_bytes` of a file and learns what the server can do.
@@ -230,15 +247,22 @@ impl HttpClient {
 
     fn get(&self, url: &Url) -> RequestBuilder {
         // Compressed answers would have other bytes, offsets and validators.
-        let request = self
+        let mut request = self
             .inner
             .get(url.clone())
             .header(http::header::ACCEPT_ENCODING, "identity");
-        if self.options.header_origins.contains(&url.origin()) {
-            request.headers(self.options.headers.clone())
-        } else {
-            request
+        let options = &self.options;
+        let named = options.header_origins.contains(&url.origin());
+        if let Some(wallet) = &options.wallet
+            && (named || options.token_origins.contains(&url.origin()))
+        {
+            request = request.headers(token_headers(wallet, url));
         }
+        // After the token: a header that the user gives by hand has the last word.
+        if named {
+            request = request.headers(options.headers.clone());
+        }
+        request
     }
 
     async fn send(&self, request: RequestBuilder, url: &Url) -> Result<Response, HttpError> {
@@ -249,6 +273,9 @@ impl HttpClient {
         let status = response.status();
         if status.is_success() || status == StatusCode::RANGE_NOT_SATISFIABLE {
             Ok(response)
+        } else if let Some(said) = fields::token_refusal(status, response.headers()) {
+            let url = url.clone();
+            Err(HttpError::Token { url, status, said })
         } else {
             Err(HttpError::Status {
                 url: url.clone(),
@@ -258,3 +285,23 @@ impl HttpClient {
         }
     }
 }
+
+fn token_headers(wallet: &Wallet, url: &Url) -> HeaderMap {
+    let (authorization, proof) = wallet.headers("GET", url);
+    let mut headers = HeaderMap::new();
+    let mut put = |name: HeaderName, value: &str| {
+        // Base64url and full stops always fit.
+        if let Ok(mut value) = HeaderValue::from_str(value) {
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+    };
+    put(http::header::AUTHORIZATION, &authorization);
+    if let Some(proof) = proof {
+        put(DPOP, &proof);
+    }
+    headers
+}
+
+/// The proof's header field (RFC 9449 §4.1).
+const DPOP: HeaderName = HeaderName::from_static("dpop");

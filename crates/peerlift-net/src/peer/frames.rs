@@ -6,10 +6,17 @@ use peerlift_wire::frame::{FRAME_HEADER_BYTES, encode_frame, frame_length};
 use peerlift_wire::peer::PeerMessage;
 
 use super::PeerLinkError;
+use super::tcp::{TcpReceiver, TcpSender};
 
 /// Tells the peer things.
 #[derive(Debug)]
-pub struct FrameSender(pub(super) SendStream);
+pub struct FrameSender(pub(super) SenderKind);
+
+#[derive(Debug)]
+pub(super) enum SenderKind {
+    Quic(SendStream),
+    Tcp(TcpSender),
+}
 
 impl FrameSender {
     /// Sends a message; returns when it has a place in the send window.
@@ -18,15 +25,26 @@ impl FrameSender {
     ///
     /// [`PeerLinkError::Closed`] or [`PeerLinkError::Timeout`] when nobody will read it.
     pub async fn send(&mut self, message: &PeerMessage) -> Result<(), PeerLinkError> {
-        let frame = encode_frame(&message.encode())
-            .map_err(|error| PeerLinkError::Local(error.to_string()))?;
-        Ok(self.0.write_chunk(frame).await?)
+        match &mut self.0 {
+            SenderKind::Quic(stream) => {
+                let frame = encode_frame(&message.encode())
+                    .map_err(|error| PeerLinkError::Local(error.to_string()))?;
+                Ok(stream.write_chunk(frame).await?)
+            }
+            SenderKind::Tcp(sender) => sender.send(message).await,
+        }
     }
 }
 
 /// Hears what the peer tells.
 #[derive(Debug)]
-pub struct FrameReceiver(pub(super) RecvStream);
+pub struct FrameReceiver(pub(super) ReceiverKind);
+
+#[derive(Debug)]
+pub(super) enum ReceiverKind {
+    Quic(RecvStream),
+    Tcp(TcpReceiver),
+}
 
 impl FrameReceiver {
     /// The next message, or `None` when the peer says no more. Not cancel-safe.
@@ -35,10 +53,15 @@ impl FrameReceiver {
     ///
     /// [`PeerLinkError::Misbehaved`] for anything that is not a message.
     pub async fn next(&mut self) -> Result<Option<PeerMessage>, PeerLinkError> {
-        let Some(frame) = read_frame(&mut self.0).await? else {
-            return Ok(None);
-        };
-        PeerMessage::decode(frame).map(Some).map_err(misbehaved)
+        match &mut self.0 {
+            ReceiverKind::Quic(stream) => {
+                let Some(frame) = read_frame(stream).await? else {
+                    return Ok(None);
+                };
+                PeerMessage::decode(frame).map(Some).map_err(misbehaved)
+            }
+            ReceiverKind::Tcp(receiver) => receiver.next().await.map(Some),
+        }
     }
 }
 

@@ -7,8 +7,9 @@ use peerlift_model::PeerId;
 use peerlift_wire::peer::{Goodbye, RangeRequest};
 
 use super::PeerLinkError;
-use super::frames::{FrameReceiver, FrameSender};
+use super::frames::{FrameReceiver, FrameSender, ReceiverKind, SenderKind};
 use super::request::{Asked, RangeAnswer};
+use super::tcp::TcpLink;
 
 /// How a link's bytes travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,39 +22,73 @@ pub enum Path {
     Unknown,
 }
 
+/// What carries a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// QUIC over UDP, by `iroh`.
+    Quic,
+    /// TLS over TCP.
+    Tcp,
+}
+
 /// A connection to a peer whose key is proven. Clones are the same link.
 #[derive(Clone, Debug)]
-pub struct PeerLink {
-    connection: Connection,
-    peer: PeerId,
+pub struct PeerLink(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Quic(Connection),
+    Tcp(TcpLink),
 }
 
 impl PeerLink {
-    pub(super) fn new(connection: Connection) -> Self {
-        let peer = PeerId::new(*connection.remote_id().as_bytes());
-        Self { connection, peer }
+    pub(super) fn quic(connection: Connection) -> Self {
+        Self(Kind::Quic(connection))
+    }
+
+    pub(super) fn tcp(link: TcpLink) -> Self {
+        Self(Kind::Tcp(link))
     }
 
     /// Whose key the other side has proven.
     #[must_use]
     pub fn peer(&self) -> PeerId {
-        self.peer
+        match &self.0 {
+            Kind::Quic(connection) => PeerId::new(*connection.remote_id().as_bytes()),
+            Kind::Tcp(link) => link.peer(),
+        }
     }
 
-    /// The round-trip time of the path in use, when there is one.
+    /// What carries it.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        match &self.0 {
+            Kind::Quic(_) => Transport::Quic,
+            Kind::Tcp(_) => Transport::Tcp,
+        }
+    }
+
+    /// The round-trip time: over QUIC of the path in use, when there is one; over TCP as it was
+    /// when the link began.
     #[must_use]
     pub fn rtt(&self) -> Option<Duration> {
-        let paths = self.connection.paths();
-        paths
-            .iter()
-            .find(iroh::endpoint::Path::is_selected)
-            .map(|path| path.rtt())
+        match &self.0 {
+            Kind::Quic(connection) => {
+                let paths = connection.paths();
+                let selected = paths.iter().find(iroh::endpoint::Path::is_selected);
+                selected.map(|path| path.rtt())
+            }
+            Kind::Tcp(link) => Some(link.rtt()),
+        }
     }
 
     /// How bytes travel now.
     #[must_use]
     pub fn path(&self) -> Path {
-        let paths = self.connection.paths();
+        let Kind::Quic(connection) = &self.0 else {
+            return Path::Direct;
+        };
+        let paths = connection.paths();
         match paths.iter().find(iroh::endpoint::Path::is_selected) {
             Some(path) if path.is_relay() => Path::Relayed,
             Some(_) => Path::Direct,
@@ -61,18 +96,27 @@ impl PeerLink {
         }
     }
 
-    /// The control stream: the dialling side opens it, the other waits for it. To be called once,
-    /// before [`Self::asked`].
+    /// The control stream: over QUIC the dialling side opens it, the other waits for it. To be
+    /// called once, before [`Self::asked`].
     ///
     /// # Errors
     ///
     /// [`PeerLinkError`] when the link is over.
     pub async fn control(&self) -> Result<(FrameSender, FrameReceiver), PeerLinkError> {
-        let (send, receive) = match self.connection.side() {
-            Side::Client => self.connection.open_bi().await?,
-            Side::Server => self.connection.accept_bi().await?,
+        let connection = match &self.0 {
+            Kind::Quic(connection) => connection,
+            Kind::Tcp(link) => {
+                let (sender, receiver) = link.control()?;
+                let sender = FrameSender(SenderKind::Tcp(sender));
+                return Ok((sender, FrameReceiver(ReceiverKind::Tcp(receiver))));
+            }
         };
-        Ok((FrameSender(send), FrameReceiver(receive)))
+        let (send, receive) = match connection.side() {
+            Side::Client => connection.open_bi().await?,
+            Side::Server => connection.accept_bi().await?,
+        };
+        let sender = FrameSender(SenderKind::Quic(send));
+        Ok((sender, FrameReceiver(ReceiverKind::Quic(receive))))
     }
 
     /// Asks for a range; returns when the answer begins.
@@ -81,7 +125,12 @@ impl PeerLink {
     ///
     /// [`PeerLinkError`] when the link is over or the answer makes no sense.
     pub async fn ask(&self, request: RangeRequest) -> Result<RangeAnswer, PeerLinkError> {
-        RangeAnswer::to(request, self.connection.open_bi().await?).await
+        match &self.0 {
+            Kind::Quic(connection) => {
+                RangeAnswer::over_quic(request, connection.open_bi().await?).await
+            }
+            Kind::Tcp(link) => RangeAnswer::over_tcp(request, link).await,
+        }
     }
 
     /// The next request of the peer. Requests are read one after the other: they are the first
@@ -91,17 +140,27 @@ impl PeerLink {
     ///
     /// [`PeerLinkError`] when the link is over or the peer broke the protocol.
     pub async fn asked(&self) -> Result<Asked, PeerLinkError> {
-        Asked::read(self.connection.accept_bi().await?).await
+        match &self.0 {
+            Kind::Quic(connection) => Asked::read(connection.accept_bi().await?).await,
+            Kind::Tcp(link) => Ok(link.asked().await?.into()),
+        }
     }
 
     /// Ends the link at once, telling the peer why. What is under way in both directions is lost.
     pub fn close(&self, reason: Goodbye) {
-        self.connection
-            .close(VarInt::from_u32(0), format!("{reason:?}").as_bytes());
+        match &self.0 {
+            Kind::Quic(connection) => {
+                connection.close(VarInt::from_u32(0), format!("{reason:?}").as_bytes());
+            }
+            Kind::Tcp(link) => link.close(),
+        }
     }
 
     /// Waits until the link is over.
     pub async fn closed(&self) -> PeerLinkError {
-        self.connection.closed().await.into()
+        match &self.0 {
+            Kind::Quic(connection) => connection.closed().await.into(),
+            Kind::Tcp(link) => link.closed().await,
+        }
     }
 }

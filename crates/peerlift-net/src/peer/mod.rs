@@ -1,4 +1,5 @@
-//! Links between peers: QUIC connections of `iroh`, with our relays only and no discovery service.
+//! Links between peers: QUIC connections of `iroh`, with our relays only and no discovery service,
+//! or TCP and TLS where a peer can be reached so.
 //!
 //! ```text
 //!   PeerNode ── connect / accept ──► PeerLink ── control ──► FrameSender, FrameReceiver
@@ -13,10 +14,12 @@ mod error;
 mod frames;
 mod link;
 mod node;
+mod race;
 mod request;
+mod tcp;
 
 pub use error::PeerLinkError;
 pub use frames::{FrameReceiver, FrameSender};
-pub use link::{Path, PeerLink};
+pub use link::{Path, PeerLink, Transport};
 pub use node::{Accepting, PeerNode, PeerNodeConfig, RelayConfig};
-pub use request::{Asked, RangeAnswer, Reply};
+pub use request::{Asked, REPLY_BYTES_USUAL, RangeAnswer, Reply};

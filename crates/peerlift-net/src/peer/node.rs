@@ -1,6 +1,6 @@
 //! This machine as a peer: its key, its socket, its relays.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +16,20 @@ use iroh::{
 use peerlift_model::PeerId;
 use peerlift_wire::PeerAddress;
 use peerlift_wire::peer::ALPN;
+use tokio::net::TcpStream;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::race::race;
+use super::tcp::{self, Door, TcpSide};
 use super::{PeerLink, PeerLinkError};
+use crate::polite::{Uplink, WatchedFactory};
 
 /// Requests that a peer may have under way with us: as many as a fast link needs of 64 KiB pieces
 /// at 200 ms and 600 Mbit/s.
-const STREAMS_MAX: VarInt = VarInt::from_u32(256);
+pub(super) const STREAMS_MAX: u16 = 256;
 
 /// Bytes of one answer that may wait for us to read them.
 const STREAM_WINDOW: VarInt = VarInt::from_u32(1 << 20);
@@ -35,7 +41,7 @@ const LINK_WINDOW: VarInt = VarInt::from_u32(4 << 20);
 const SEND_WINDOW: u64 = 2 << 20;
 
 /// How long a peer may be silent. Its keep-alives come every few seconds.
-const SILENCE_MAX: Duration = Duration::from_secs(20);
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(20);
 
 /// How long a connection may take: both sides' NATs and a relay may be on the way.
 const CONNECT_MAX: Duration = Duration::from_secs(15);
@@ -58,17 +64,22 @@ pub struct PeerNodeConfig {
     pub relays: Vec<RelayConfig>,
     /// Whether strangers are let in. Without it, their handshakes are refused.
     pub accept: bool,
+    /// The line over which its links go.
+    pub uplink: Uplink,
 }
 
 /// This machine as a peer.
 pub struct PeerNode {
     endpoint: Endpoint,
     addresses: Mutex<Pin<Box<dyn Stream<Item = EndpointAddr> + Send>>>,
+    tcp: Arc<TcpSide>,
+    door: Option<Door>,
     _doorkeeper: Option<AbortOnDropHandle<()>>,
 }
 
 impl PeerNode {
-    /// Opens a UDP socket on a free port and connects to the relays in the background.
+    /// Opens a UDP socket on a free port and connects to the relays in the background. When it
+    /// accepts, it listens at TCP, too, if it can.
     ///
     /// # Errors
     ///
@@ -77,7 +88,7 @@ impl PeerNode {
         let relays = relay_map(&config.relays)?;
         let mut builder = Endpoint::builder(presets::Minimal)
             .secret_key(SecretKey::from_bytes(&config.secret))
-            .transport_config(transport_config())
+            .transport_config(transport_config(&config.uplink))
             .dns_resolver(dns_resolver())
             .net_report_config(net_report_config());
         let roots = crate::tls::native_roots();
@@ -92,12 +103,21 @@ impl PeerNode {
             builder = builder.alpns(vec![ALPN.to_vec()]);
         }
         let endpoint = builder.bind().await.map_err(local)?;
+        let door = config.accept.then(|| Door::open(&endpoint.bound_sockets()));
+        let door = door.and_then(|opened| {
+            // Peers come by QUIC alone then.
+            opened
+                .inspect_err(|error| tracing::warn!(%error, "cannot listen at TCP"))
+                .ok()
+        });
         let addresses = Mutex::new(endpoint.watch_addr().stream_updates_only().boxed());
         let doorkeeper = (!config.accept)
             .then(|| AbortOnDropHandle::new(tokio::spawn(refuse_all(endpoint.clone()))));
         Ok(Self {
             endpoint,
             addresses,
+            tcp: Arc::new(TcpSide::new(&config.secret, config.uplink)?),
+            door,
             _doorkeeper: doorkeeper,
         })
     }
@@ -115,6 +135,7 @@ impl PeerNode {
         PeerAddress {
             direct: address.ip_addrs().copied().collect(),
             relay: address.relay_urls().next().map(ToString::to_string),
+            tcp_port: self.door.as_ref().map(Door::port),
         }
     }
 
@@ -131,12 +152,19 @@ impl PeerNode {
         self.endpoint.bound_sockets()
     }
 
+    /// The TCP port at which strangers are let in, if at one.
+    #[must_use]
+    pub fn tcp_port(&self) -> Option<u16> {
+        self.door.as_ref().map(Door::port)
+    }
+
     /// Notes an address at which others see this machine.
     pub async fn add_external_address(&self, address: SocketAddr) {
         self.endpoint.add_external_addr(address).await;
     }
 
-    /// Connects to a peer.
+    /// Connects to a peer: by TCP where it may be reached so, by QUIC where not; by whichever is
+    /// there first when TCP takes long.
     ///
     /// # Errors
     ///
@@ -146,26 +174,62 @@ impl PeerNode {
         peer: PeerId,
         address: &PeerAddress,
     ) -> Result<PeerLink, PeerLinkError> {
+        let own: Vec<IpAddr> = self
+            .endpoint
+            .addr()
+            .ip_addrs()
+            .map(SocketAddr::ip)
+            .collect();
+        let reached = CancellationToken::new();
+        let by_quic = self.connect_by_quic(peer, address);
+        let by_tcp =
+            (peer != self.id()).then(|| self.tcp.dial(peer, address, &own, reached.clone()));
+        let Some(by_tcp) = by_tcp.flatten() else {
+            return by_quic.await;
+        };
+        let by_tcp = async { by_tcp.await.map(PeerLink::tcp) };
+        race(by_tcp, &reached, by_quic).await
+    }
+
+    async fn connect_by_quic(
+        &self,
+        peer: PeerId,
+        address: &PeerAddress,
+    ) -> Result<PeerLink, PeerLinkError> {
         let connecting = self
             .endpoint
             .connect(endpoint_address(peer, address)?, ALPN);
-        let connection = tokio::time::timeout(CONNECT_MAX, connecting)
+        let connection = timeout(CONNECT_MAX, connecting)
             .await
             .map_err(|_| PeerLinkError::Timeout)?
             .map_err(|error| PeerLinkError::Unreachable(error.to_string()))?;
-        Ok(PeerLink::new(connection))
+        Ok(PeerLink::quic(connection))
     }
 
     /// The next stranger at the door; `None` once the node is closed. To be called only on a node
-    /// that accepts.
+    /// that accepts. Cancel-safe.
     ///
     /// Handshakes run side by side: one that is slow holds up nobody.
     pub async fn accept(&self) -> Option<Accepting> {
-        self.endpoint.accept().await.map(Accepting)
+        let at_the_door = async {
+            match &self.door {
+                Some(door) => door.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            incoming = self.endpoint.accept() => {
+                Some(Accepting(Stranger::Quic(Box::new(incoming?))))
+            }
+            stream = at_the_door => {
+                Some(Accepting(Stranger::Tcp(Arc::clone(&self.tcp), stream)))
+            }
+        }
     }
 
     /// Ends all links and gives the socket back.
     pub async fn close(&self) {
+        self.tcp.close().await;
         self.endpoint.close().await;
     }
 }
@@ -180,7 +244,13 @@ impl std::fmt::Debug for PeerNode {
 
 /// A stranger at the door.
 #[derive(Debug)]
-pub struct Accepting(iroh::endpoint::Incoming);
+pub struct Accepting(Stranger);
+
+#[derive(Debug)]
+enum Stranger {
+    Quic(Box<iroh::endpoint::Incoming>),
+    Tcp(Arc<TcpSide>, TcpStream),
+}
 
 impl Accepting {
     /// Completes the handshake.
@@ -189,16 +259,32 @@ impl Accepting {
     ///
     /// [`PeerLinkError`] when the stranger is silent or speaks no protocol of ours.
     pub async fn link(self) -> Result<PeerLink, PeerLinkError> {
-        let connecting = async { self.0.accept().map_err(local)?.await.map_err(unreachable) };
-        let connection = tokio::time::timeout(CONNECT_MAX, connecting)
+        let incoming = match self.0 {
+            Stranger::Quic(incoming) => incoming,
+            Stranger::Tcp(side, stream) => return side.answer(stream).await.map(PeerLink::tcp),
+        };
+        let connecting = async { incoming.accept().map_err(local)?.await.map_err(unreachable) };
+        let connection = timeout(CONNECT_MAX, connecting)
             .await
             .map_err(|_| PeerLinkError::Timeout)??;
-        Ok(PeerLink::new(connection))
+        Ok(PeerLink::quic(connection))
+    }
+
+    /// The address it comes from, where it cannot be made up: a TCP handshake is a round trip.
+    #[must_use]
+    pub fn address(&self) -> Option<IpAddr> {
+        match &self.0 {
+            Stranger::Quic(_) => None,
+            Stranger::Tcp(_, stream) => Some(stream.peer_addr().ok()?.ip().to_canonical()),
+        }
     }
 
     /// Sends the stranger away before any work is done for it.
     pub fn refuse(self) {
-        self.0.refuse();
+        match self.0 {
+            Stranger::Quic(incoming) => incoming.refuse(),
+            Stranger::Tcp(_, stream) => tcp::refuse(stream),
+        }
     }
 }
 
@@ -224,9 +310,10 @@ fn net_report_config() -> NetReportConfig {
     config
 }
 
-fn transport_config() -> QuicTransportConfig {
+fn transport_config(uplink: &Uplink) -> QuicTransportConfig {
     QuicTransportConfig::builder()
-        .max_concurrent_bidi_streams(STREAMS_MAX)
+        .congestion_controller_factory(Arc::new(WatchedFactory(uplink.clone())))
+        .max_concurrent_bidi_streams(STREAMS_MAX.into())
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .stream_receive_window(STREAM_WINDOW)
         .receive_window(LINK_WINDOW)

@@ -1,0 +1,252 @@
+use super::*;
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::ZERO + Duration::from_secs(seconds)
+}
+
+const OBJECT: ObjectId = ObjectId::new([3; 32]);
+
+fn machine() -> Machine {
+    let identity = Identity {
+        key_seed: [1; 32],
+        agent: "test/1".to_owned(),
+        share: true,
+    };
+    Machine::new(identity, at(0))
+}
+
+fn acts(machine: &mut Machine) -> Vec<Act> {
+    std::iter::from_fn(|| machine.poll_output()).collect()
+}
+
+fn sent(machine: &mut Machine) -> Vec<ClientMessage> {
+    let sent = acts(machine).into_iter().filter_map(|act| match act {
+        Act::Send(message) => Some(message),
+        Act::Connect | Act::Disconnect | Act::Tell(_) => None,
+    });
+    sent.collect()
+}
+
+/// Logs in; says what the login told, and what was said after the welcome.
+fn go_up(machine: &mut Machine, now: Timestamp, resumed: bool) -> (Login, Vec<ClientMessage>) {
+    machine.handle_timeout(now, 0.0);
+    assert!(matches!(acts(machine)[..], [Act::Connect]));
+    let challenge = ServerMessage::Challenge(Challenge {
+        nonce: [1; 32],
+        node: [2; 32],
+        time: 1000,
+    });
+    machine.handle_message(challenge, now, 0.0);
+    let [ClientMessage::Login(login)] = &sent(machine)[..] else {
+        panic!("no login")
+    };
+    let login = login.clone();
+    let welcome = ServerMessage::Welcome(Welcome {
+        observed: None,
+        ticket_keys: Vec::new(),
+        keep_alive_s: 600,
+        session: 1,
+        resumed,
+    });
+    machine.handle_message(welcome, now, 0.0);
+    (login, sent(machine))
+}
+
+fn announce(complete: bool) -> Command {
+    let object = OBJECT;
+    Command::Announce { object, complete }
+}
+
+fn lost(machine: &mut Machine, now: Timestamp) -> u32 {
+    machine.handle_lost(ControlError::Closed, now, 0.0);
+    let [Act::Disconnect, Act::Tell(ControlEvent::Lost { tries, .. })] = acts(machine)[..] else {
+        panic!("not lost")
+    };
+    tries
+}
+
+#[test]
+fn what_was_announced_is_said_again_unless_the_node_remembers() {
+    let mut machine = machine();
+    machine.handle_command(announce(true), at(0));
+    let (login, said) = go_up(&mut machine, at(0), false);
+    assert_eq!(login.resume, None, "nothing to go on from");
+    let again = ClientMessage::Announce {
+        object: OBJECT,
+        complete: true,
+    };
+    assert_eq!(said, std::slice::from_ref(&again));
+
+    lost(&mut machine, at(100));
+    let (login, said) = go_up(&mut machine, at(101), true);
+    let digest = u64::from_be_bytes([3; 8]).rotate_left(1);
+    assert_eq!((login.resume, said), (Some(digest), Vec::new()));
+
+    lost(&mut machine, at(200));
+    let (_, said) = go_up(&mut machine, at(201), false);
+    assert_eq!(said, [again]);
+}
+
+#[test]
+fn a_recall_is_answered_with_everything() {
+    let mut machine = machine();
+    go_up(&mut machine, at(0), false);
+    machine.handle_command(announce(false), at(1));
+    sent(&mut machine);
+    machine.handle_message(ServerMessage::Recall, at(2), 0.0);
+    let complete = false;
+    let object = OBJECT;
+    assert_eq!(
+        sent(&mut machine),
+        [ClientMessage::Announce { object, complete }]
+    );
+}
+
+#[test]
+fn a_forbidden_object_is_withdrawn_and_not_announced_again() {
+    let mut machine = machine();
+    machine.handle_command(announce(true), at(0));
+    go_up(&mut machine, at(0), false);
+    let object = OBJECT;
+    machine.handle_message(ServerMessage::Block { object }, at(1), 0.0);
+    let acts = acts(&mut machine);
+    assert!(
+        matches!(
+            acts[..],
+            [
+                Act::Tell(ControlEvent::Blocked { .. }),
+                Act::Send(ClientMessage::Withdraw { .. })
+            ]
+        ),
+        "{acts:?}"
+    );
+    lost(&mut machine, at(100));
+    assert_eq!(go_up(&mut machine, at(200), false).1, []);
+}
+
+#[test]
+fn waits_grow_while_sessions_do_not_last() {
+    let mut machine = machine();
+    let mut now = at(0);
+    for tries in 1..=5 {
+        go_up(&mut machine, now, false);
+        assert_eq!(lost(&mut machine, now), tries);
+        now = machine.poll_timeout();
+    }
+    go_up(&mut machine, now, false);
+    let later = now + STABLE_AFTER;
+    assert_eq!(lost(&mut machine, later), 1, "one that lasted begins anew");
+    assert_eq!(
+        machine.poll_timeout().since(later),
+        Duration::from_millis(500)
+    );
+}
+
+#[test]
+fn a_node_that_is_busy_is_left_alone_for_as_long_as_it_asks() {
+    let mut machine = machine();
+    machine.handle_timeout(at(0), 0.0);
+    acts(&mut machine);
+    let challenge = Challenge {
+        nonce: [0; 32],
+        node: [0; 32],
+        time: 0,
+    };
+    machine.handle_message(ServerMessage::Challenge(challenge), at(0), 0.0);
+    let busy = ServerMessage::Error {
+        code: ErrorCode::Busy,
+        text: "later".to_owned(),
+        retry_after_s: 60,
+    };
+    machine.handle_message(busy, at(1), 0.0);
+    assert_eq!(machine.poll_timeout(), at(61));
+    acts(&mut machine);
+    machine.handle_timeout(at(60), 0.0);
+    assert!(acts(&mut machine).is_empty());
+    machine.handle_timeout(at(61), 0.0);
+    assert!(matches!(acts(&mut machine)[..], [Act::Connect]));
+}
+
+#[test]
+fn a_node_that_does_not_answer_is_given_up() {
+    let mut machine = machine();
+    machine.handle_timeout(at(0), 0.0);
+    acts(&mut machine);
+    assert_eq!(machine.poll_timeout(), Timestamp::ZERO + LOGIN_MAX);
+    machine.handle_timeout(machine.poll_timeout(), 0.0);
+    let acts = acts(&mut machine);
+    let timed_out = matches!(
+        acts[..],
+        [
+            Act::Disconnect,
+            Act::Tell(ControlEvent::Lost {
+                error: ControlError::Timeout,
+                ..
+            })
+        ]
+    );
+    assert!(timed_out, "{acts:?}");
+}
+
+#[test]
+fn an_idle_session_says_something_every_ten_minutes_and_wants_an_answer() {
+    let mut machine = machine();
+    go_up(&mut machine, at(0), false);
+    let mut pings = Vec::new();
+    while machine.poll_timeout() < at(3600) {
+        let now = machine.poll_timeout();
+        machine.handle_timeout(now, 0.0);
+        for message in sent(&mut machine) {
+            assert_eq!(message, ClientMessage::Ping);
+            pings.push(now);
+            machine.handle_message(ServerMessage::Pong, now, 0.0);
+        }
+    }
+    assert_eq!(pings, [600, 1200, 1800, 2400, 3000].map(at));
+
+    machine.handle_timeout(at(3600), 0.0);
+    assert_eq!(sent(&mut machine), [ClientMessage::Ping]);
+    machine.handle_timeout(at(3620), 0.0);
+    let acts = acts(&mut machine);
+    assert!(
+        matches!(acts[..], [Act::Disconnect, Act::Tell(_)]),
+        "{acts:?}"
+    );
+}
+
+#[test]
+fn after_a_sleep_the_node_is_asked_at_once() {
+    let unix = |seconds: u64| Duration::from_secs(1_800_000_000 + seconds);
+    let mut machine = machine();
+    machine.handle_clocks(at(0), unix(0));
+    go_up(&mut machine, at(0), false);
+    machine.handle_clocks(at(10), unix(10));
+    assert!(sent(&mut machine).is_empty());
+    machine.handle_clocks(at(11), unix(8 * 3600));
+    assert_eq!(sent(&mut machine), [ClientMessage::Ping]);
+    assert_eq!(machine.poll_timeout(), at(31), "and has to answer soon");
+
+    lost(&mut machine, at(12));
+    machine.handle_clocks(at(12), unix(9 * 3600));
+    machine.handle_timeout(at(12), 0.0);
+    assert!(
+        matches!(acts(&mut machine)[..], [Act::Connect]),
+        "no waiting after a sleep"
+    );
+}
+
+#[test]
+fn questions_wait_for_a_session_and_are_asked_once() {
+    let mut machine = machine();
+    let query = Query {
+        object: OBJECT,
+        max: 7,
+        known: Vec::new(),
+    };
+    machine.handle_command(Command::Query(query.clone()), at(0));
+    machine.handle_command(Command::Query(query.clone()), at(0));
+    let (_, said) = go_up(&mut machine, at(1), false);
+    assert_eq!(said, [ClientMessage::Query(query)]);
+    lost(&mut machine, at(100));
+    assert_eq!(go_up(&mut machine, at(200), false).1, []);
+}

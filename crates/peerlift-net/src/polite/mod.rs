@@ -1,0 +1,33 @@
+//! Good manners on a line that belongs to somebody else: uploads that give way.
+//!
+//! ```text
+//!   QUIC acknowledgements ─► quic::Watched┐
+//!   TCP_INFO of sockets   ─► SocketSensor ├─► Uplink ─► Scavenger ─► rate ─► who may send next
+//! ```
+//!
+//! The kernel and QUIC share a line *fairly* with whatever else goes over it: eight links take
+//! eight shares, and fill its queue. A background transfer should take what is left over, and
+//! nothing while somebody else wants it. [`Scavenger`] decides how much that is, by LEDBAT++
+//! (draft-irtf-iccrg-ledbat-plus-plus): it watches how long packets wait in queues and keeps that
+//! below a target; a sender that goes by loss fills the queue beyond it and finds the line free.
+//!
+//! There is **one** scavenger for all uploads of a process, over whatever transport. So the least
+//! that it sends is sent once and not once for each peer, and its pauses, in which it learns how
+//! long an empty line takes, are pauses of all. What single links do beneath, such as halving
+//! after a loss, is left to their transports.
+//!
+//! [`Scavenger`] is a core: time is an argument. [`Uplink`] is the shell around it.
+
+mod delay;
+mod ledbat;
+mod quic;
+mod scavenger;
+#[cfg(target_os = "linux")]
+mod socket;
+mod uplink;
+
+pub use ledbat::{Ledbat, SEGMENT_BYTES, TARGET_FOREGROUND, TARGET_USUAL};
+pub use scavenger::{Delivery, LinkNumber, Scavenger};
+pub use uplink::{Errand, Uplink, WatchedSocket};
+
+pub(crate) use quic::WatchedFactory;
