@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use peerlift_content::VerifiedManifest;
+use peerlift_net::http::HttpError;
+use peerlift_net::token::Wallet;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -16,8 +18,10 @@ use crate::error::DownloadError;
 use crate::event::{Event, Report};
 use crate::hub::Hubs;
 use crate::known_publishers::KnownPublishers;
+use crate::manifest;
 use crate::progress::{EVENTS_MAX, Progress};
 use crate::request::DownloadRequest;
+use crate::uploads::Uploads;
 
 /// Where a client keeps what it must remember, and what it calls itself.
 #[derive(Clone, Debug)]
@@ -28,6 +32,8 @@ pub struct ClientConfig {
     pub cache_dir: PathBuf,
     /// Sent as `User-Agent`. Default: `peerlift/VERSION`.
     pub user_agent: String,
+    /// The switch and the budget of all uploads. Default: open, without a budget.
+    pub uploads: Uploads,
 }
 
 impl ClientConfig {
@@ -39,6 +45,7 @@ impl ClientConfig {
             data_dir,
             cache_dir,
             user_agent,
+            uploads: Uploads::unlimited(),
         }
     }
 }
@@ -67,7 +74,7 @@ impl Client {
         let known = config.data_dir.join("known_publishers.json");
         let shared = Shared {
             known_publishers: KnownPublishers::at(known),
-            hubs: Hubs::default(),
+            hubs: Hubs::new(config.uploads.uplink().clone()),
             config,
         };
         Self {
@@ -95,7 +102,8 @@ impl Client {
     }
 
     /// Looks for the manifest of an object and checks its signature, but not who signed. The URLs
-    /// are mirrors; `headers` go to their origins.
+    /// are mirrors; `headers` and the token in `wallet` go to their origins. Manifests of restricted
+    /// objects are found without a token, too, beside the file.
     ///
     /// # Errors
     ///
@@ -104,12 +112,23 @@ impl Client {
         &self,
         urls: &[Url],
         headers: &HeaderMap,
+        wallet: Option<Arc<Wallet>>,
     ) -> Result<Option<FoundManifest>, DownloadError> {
-        let http = download::http_client(&self.shared, urls, headers)?;
-        let (_, contact) = download::contact_any(&http, urls, |_| ()).await?;
-        Ok(contact
-            .manifest
-            .map(|(signed, url)| FoundManifest { signed, url }))
+        let http = download::http_client(&self.shared, urls, headers, wallet)?;
+        let found = match download::contact_any(&http, urls, |_| ()).await {
+            Ok((_, contact)) => contact.manifest,
+            Err(DownloadError::Http(HttpError::Token { url, .. })) => {
+                Some(manifest::sidecar(&http, &url).await?)
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(found.map(|(signed, url)| FoundManifest { signed, url }))
+    }
+
+    /// The ports at which other downloaders are let in, for people; empty until something is shared.
+    #[must_use]
+    pub fn listening(&self) -> Vec<String> {
+        self.shared.hubs.doors()
     }
 
     /// Says goodbye to all peers and control nodes. Downloads should have ended before.

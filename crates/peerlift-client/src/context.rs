@@ -13,6 +13,7 @@ use crate::fetch_peer::PeerFault;
 use crate::limiter::Limiter;
 use crate::peers::LinkEvent;
 use crate::storage::Storage;
+use crate::uploads::Uploads;
 
 /// The shared part of a download.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(crate) struct Context {
     pub(crate) storage: Storage,
     pub(crate) limit_down: Arc<Limiter>,
     pub(crate) limit_up: Arc<Limiter>,
+    pub(crate) uploads: Uploads,
     /// Held by the request that fetches an outboard whole, so that it is done once.
     pub(crate) outboard: tokio::sync::Mutex<()>,
     inputs: mpsc::Sender<Input>,
@@ -52,6 +54,8 @@ pub(crate) enum Input {
     Link { source: SourceId, event: LinkEvent },
     /// Bytes went out to a peer.
     Served { serve: ServeId, bytes: u64 },
+    /// The budget lets no more of the object go out.
+    UploadsSpent,
     /// Serving a range is over, for whatever reason.
     ServeEnded { serve: ServeId },
 }
@@ -68,6 +72,7 @@ impl Context {
         storage: Storage,
         limit_down: Arc<Limiter>,
         limit_up: Arc<Limiter>,
+        uploads: Uploads,
     ) -> (Arc<Self>, mpsc::Receiver<Input>) {
         let (inputs, receiver) = mpsc::channel(INPUTS_MAX);
         let received = AtomicU64::new(0);
@@ -77,6 +82,7 @@ impl Context {
             storage,
             limit_down,
             limit_up,
+            uploads,
             outboard: tokio::sync::Mutex::default(),
             inputs,
             received,

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use http::HeaderMap;
 use peerlift_content::{Manifest, Policy, VerifiedManifest};
 use peerlift_model::Layout;
 use peerlift_net::http::{Body, HttpClient, HttpOptions, Opened};
+use peerlift_net::token::Wallet;
 use peerlift_store::StoreError;
 use peerlift_swarm::{Config, Limits, Swarm};
 use tokio::sync::mpsc;
@@ -20,11 +21,13 @@ use crate::context::{Context, Input};
 use crate::error::DownloadError;
 use crate::event::{Event, Report, Started, Verified};
 use crate::fetch_edge::EdgeUrls;
+use crate::hub::unix_now;
 use crate::known_publishers::Trust;
 use crate::limiter::Limiter;
 use crate::manifest::{self, Contact};
 use crate::peers::Peers;
 use crate::progress::Progress;
+use crate::provenance::Provenance;
 use crate::request::{DownloadRequest, Goal, Output, Share};
 use crate::single::{self, Sink};
 use crate::storage::{Scratch, Storage};
@@ -41,7 +44,8 @@ pub(crate) async fn run(
 ) -> Result<Report, DownloadError> {
     let started = Instant::now();
     let first_contact = async {
-        let http = http_client(&shared, &request.urls, &request.headers)?;
+        let wallet = request.wallet.clone();
+        let http = http_client(&shared, &request.urls, &request.headers, wallet)?;
         let contact = contact_any(&http, &request.urls, |error| progress.warn_once(error)).await?;
         Ok::<_, DownloadError>((http, contact))
     };
@@ -96,6 +100,7 @@ impl Job {
     ) -> Result<Report, DownloadError> {
         let about = &signed.manifest;
         self.check(&opened, &signed, &found_at)?;
+        self.show_token_to_edges(&signed, &found_at);
         let layout = about.layout;
         let target = self.target(Some(about), &opened, |path, overwrite| {
             Storage::verified(path, about.root, layout, overwrite)
@@ -119,7 +124,7 @@ impl Job {
         }
         let mut tasks = JoinSet::new();
         let complete = have.contains_all(layout.all_groups());
-        let peers = self.peers(about, &found_at, complete, &mut tasks);
+        let peers = self.peers(&signed, &found_at, complete, &mut tasks);
         let (transfer, context) =
             self.transfer(layout, target.storage, Some(&about.policy), peers, tasks);
         let scratch = target.scratch;
@@ -167,6 +172,8 @@ impl Job {
         size: u64,
         verified: Verified,
     ) -> Result<Report, DownloadError> {
+        let provenance = Provenance::all_from(&self.url, size);
+        self.progress.deliver(Event::Explained(provenance)).await;
         let report = Report {
             path,
             size,
@@ -292,6 +299,16 @@ impl Job {
         }
     }
 
+    /// The edges that the publisher's own manifest names may see the publisher's token.
+    fn show_token_to_edges(&mut self, signed: &VerifiedManifest, found_at: &Url) {
+        let wallet = self.request.wallet.as_ref();
+        if wallet.is_some_and(|wallet| wallet.publisher() == signed.publisher) {
+            let edges = signed.manifest.edges.iter();
+            let origins = edges.filter_map(|edge| Some(found_at.join(edge).ok()?.origin()));
+            self.http = self.http.showing_token_to(origins);
+        }
+    }
+
     fn edges(&self, opened: &Opened, about: &Manifest, found_at: &Url) -> Vec<EdgeUrls> {
         let first = EdgeUrls {
             file: opened.url.clone(),
@@ -325,19 +342,21 @@ impl Job {
 
     fn peers(
         &self,
-        about: &Manifest,
+        signed: &VerifiedManifest,
         found_at: &Url,
         complete: bool,
         tasks: &mut JoinSet<()>,
     ) -> Peers {
+        let about = &signed.manifest;
         if !self.request.peers || !about.policy.peers {
             return Peers::none();
         }
         let share = self.request.share.is_on();
         Peers::start(
             Arc::clone(&self.shared),
-            about,
+            (about, signed.publisher),
             found_at,
+            self.request.wallet.clone(),
             share,
             complete,
             tasks,
@@ -351,6 +370,7 @@ impl Job {
             storage,
             Arc::new(Limiter::new(self.request.limit_down)),
             Arc::new(Limiter::new(self.request.limit_up)),
+            self.shared.config.uploads.clone(),
         )
     }
 
@@ -368,7 +388,7 @@ impl Job {
         let config = Config {
             goal: core_goal(&self.request, policy, clock),
             spread: None,
-            share: self.request.share.is_on(),
+            share: self.request.share.is_on() && context.uploads.is_open(),
             limits: Limits::default(),
         };
         let swarm = Swarm::new(config, layout, have, random_seed(), clock.now());
@@ -381,6 +401,7 @@ impl Job {
             tasks,
             progress: self.progress.clone(),
             patience: self.request.patience,
+            share: self.request.share.is_on(),
             upload_cap: policy.and_then(|policy| policy.upload_cap_bytes),
         };
         (Transfer::new(parts), context)
@@ -401,7 +422,9 @@ impl Job {
         }
         let output = std::mem::replace(&mut self.request.output, Output::Folder(PathBuf::new()));
         let frontier = transfer.frontier();
+        let foreground = !self.request.background;
         let work = async {
+            let _errand = foreground.then(|| context.uploads.uplink().errand());
             match output {
                 Output::Stream(writer) => {
                     let writing = stream::write_in_order(Arc::clone(&context), frontier, writer);
@@ -411,6 +434,9 @@ impl Job {
             }
         };
         let result = self.stop.run_until_cancelled(work).await;
+        self.progress
+            .deliver(Event::Explained(transfer.provenance()))
+            .await;
         if let Err(error) = result.unwrap_or(Err(DownloadError::Cancelled)) {
             transfer.close().await;
             context.storage.checkpoint()?;
@@ -568,6 +594,7 @@ pub(crate) fn http_client(
     shared: &Shared,
     urls: &[Url],
     headers: &HeaderMap,
+    wallet: Option<Arc<Wallet>>,
 ) -> Result<HttpClient, DownloadError> {
     if let Some(url) = urls
         .iter()
@@ -581,6 +608,8 @@ pub(crate) fn http_client(
         user_agent: shared.config.user_agent.clone(),
         headers: headers.clone(),
         header_origins: urls.iter().map(Url::origin).collect(),
+        wallet,
+        token_origins: Vec::new(),
     })?)
 }
 
@@ -607,13 +636,6 @@ fn display_name(path: &Path) -> String {
         .unwrap_or(path.as_os_str())
         .to_string_lossy()
         .into_owned()
-}
-
-fn unix_now() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
-    since.as_secs()
 }
 
 fn random_seed() -> u64 {

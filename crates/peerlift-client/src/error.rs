@@ -4,7 +4,7 @@ use std::io;
 
 use peerlift_content::ManifestError;
 use peerlift_model::PublisherId;
-use peerlift_net::http::HttpError;
+use peerlift_net::http::{HttpError, TokenRefusal};
 use peerlift_store::StoreError;
 use thiserror::Error;
 use url::Url;
@@ -62,6 +62,10 @@ pub enum DownloadError {
         /// Where the manifest lies.
         url: Url,
     },
+    /// The operator of a control node that the publisher named has blocked the object, or
+    /// everything of the publisher's.
+    #[error("the operator has blocked this file or its publisher")]
+    Blocked,
     /// The server's file has another size than its manifest says.
     #[error("{url}: {actual} bytes on the server, {promised} in the manifest")]
     Size {
@@ -117,6 +121,7 @@ impl DownloadError {
         match self {
             Self::Usage(_) => 2,
             Self::Http(error) => http_exit_code(error),
+            Self::Blocked => 3,
             Self::Stalled { .. } => 4,
             Self::Manifest {
                 source: ManifestError::UnknownVersion { .. },
@@ -156,6 +161,7 @@ impl DownloadError {
             Self::WrongPublisher { .. } => "check the key with the publisher; nothing was kept",
             Self::Unsigned { .. } => "leave out --publisher to take the file unsigned",
             Self::Expired { .. } => "ask the publisher for a fresh manifest",
+            Self::Blocked => "ask the publisher why; nothing of it is fetched or shared until then",
             Self::Corrupt { .. } => "the verified part is kept; try again or use another mirror",
             Self::Stalled { .. } | Self::Cancelled => "run the same command to go on from here",
             Self::Records { .. } => "check the folder's permissions and the room on its disk",
@@ -168,7 +174,7 @@ impl DownloadError {
 
 fn http_exit_code(error: &HttpError) -> u8 {
     match error {
-        HttpError::Status { .. } => 3,
+        HttpError::Status { .. } | HttpError::Token { .. } => 3,
         HttpError::Changed { .. } => 5,
         HttpError::Nonsense { .. } | HttpError::TooLarge { .. } | HttpError::NoRanges { .. } => 7,
         HttpError::Setup(_)
@@ -217,10 +223,15 @@ fn http_hint(error: &HttpError) -> &'static str {
             401 | 407 => "log in: give the server's token with --header 'Authorization: …'",
             403 => "you may not fetch it; a token may be missing (--header)",
             404 => "check the spelling of the URL",
-            410 => "the publisher has removed it",
+            410 => "the publisher has removed it, or the operator has blocked it",
             429 | 503 => "the server is busy; run the same command later",
             500..=599 => "the server is in trouble; run the same command later",
             _ => "check the URL, or ask the server's owner",
+        },
+        HttpError::Token { said, .. } => match said {
+            TokenRefusal::Missing => "ask the publisher for a token and give it with --token FILE",
+            TokenRefusal::Expired => "ask the publisher for a new token",
+            TokenRefusal::Refused(_) => "`peerlift token inspect FILE` shows what the token says",
         },
         HttpError::Resolve { .. } => "check the spelling of the name, and your network",
         HttpError::Connect { .. } | HttpError::Silent { .. } | HttpError::Broken { .. } => {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use peerlift_model::{ObjectId, PublisherId};
 use serde::{Serialize, Serializer};
 
+use crate::provenance::Provenance;
+
 /// Something happened. Tagged by `event` in JSON.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -20,6 +22,8 @@ pub enum Event {
         /// One line for a person.
         text: String,
     },
+    /// A run is over, for better or worse: where what it brought came from.
+    Explained(Provenance),
     /// The object is complete, verified and in place.
     Completed(Report),
 }

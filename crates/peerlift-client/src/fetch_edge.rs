@@ -89,16 +89,19 @@ async fn receive(
     mut body: Body,
 ) -> Result<(), FetchFault> {
     let mut cutter = GroupCutter::new(context.layout, groups);
-    while let Some(chunk) = body.chunk().await? {
+    while let Some(mut chunk) = body.chunk().await? {
         context.received(chunk.len());
-        context.limit_down.pass(chunk.len()).await;
-        cutter.push(chunk);
-        while let Some((first, run)) = cutter.next_run() {
-            let groups = context
-                .storage
-                .write(first, &run)
-                .map_err(|fault| edge.blame(fault))?;
-            context.tell(Input::Arrived { request, groups }).await;
+        while !chunk.is_empty() {
+            let turn = context.limit_down.turn(chunk.len());
+            context.limit_down.pass(turn).await;
+            cutter.push(chunk.split_to(turn));
+            while let Some((first, run)) = cutter.next_run() {
+                let groups = context
+                    .storage
+                    .write(first, &run)
+                    .map_err(|fault| edge.blame(fault))?;
+                context.tell(Input::Arrived { request, groups }).await;
+            }
         }
     }
     if cutter.is_done() {

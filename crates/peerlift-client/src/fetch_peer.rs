@@ -49,13 +49,16 @@ pub(crate) async fn fetch(
     }
     let mut decoder = RangeDecoder::new(object, context.layout, groups);
     let mut buffer = Vec::new();
+    // Parents are too small to wait for their turn each.
+    let mut unpaid = 0;
     while let Some(length) = decoder.next_len() {
         buffer.resize(length, 0);
         answer.read_exact(&mut buffer).await?;
-        context.limit_down.pass(length).await;
+        unpaid += length;
         let item = decoder.accept(&buffer);
         if !matches!(item, Ok(Item::Parent { .. })) {
             context.received(length);
+            context.limit_down.pass(std::mem::take(&mut unpaid)).await;
         }
         let item = item.map_err(|_| PeerFault::Corrupt)?;
         context
@@ -74,5 +77,6 @@ pub(crate) async fn fetch(
                 .await;
         }
     }
+    answer.done();
     Ok(())
 }

@@ -120,6 +120,8 @@ async fn next_hello(receiver: &mut FrameReceiver) -> Result<Hello, GreetingError
         Some(
             PeerMessage::HaveMap(_)
             | PeerMessage::HaveDelta(_)
+            | PeerMessage::Pledge(_)
+            | PeerMessage::FairShare(_)
             | PeerMessage::Choke
             | PeerMessage::Unchoke
             | PeerMessage::Ticket(_),

@@ -10,10 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use peerlift_model::{ObjectId, PeerId};
+use peerlift_model::{ObjectId, PeerId, PublisherId};
 use peerlift_net::control::{ControlEvent, ControlSession, Identity};
 use peerlift_net::peer::{Accepting, PeerNode, PeerNodeConfig, RelayConfig};
-use peerlift_wire::control::Introductions;
+use peerlift_net::polite::Uplink;
+use peerlift_net::token::Wallet;
+use peerlift_wire::control::{Blocked, Introductions};
 use peerlift_wire::peer::Goodbye;
 use peerlift_wire::ticket::Ticket;
 use tokio::sync::{OnceCell, mpsc};
@@ -22,13 +24,11 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::greeting::{self, Greeted};
+use crate::porch::Porch;
 
 /// News that wait for one download. When it is behind, its control sessions wait for it; strangers
 /// at the door are turned away.
 const NEWS_MAX: usize = 64;
-
-/// Strangers at the door at once: as many as a swarm introduces, four times over.
-const STRANGERS_MAX: usize = 160;
 
 /// The ticket keys remembered, over all control nodes.
 const TICKET_KEYS_MAX: usize = 1024;
@@ -37,13 +37,23 @@ const TICKET_KEYS_MAX: usize = 1024;
 const PARTING_MAX: Duration = Duration::from_secs(3);
 
 /// The hubs of a client, made when needed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Hubs {
+    uplink: Uplink,
     outward: OnceCell<Arc<Hub>>,
     sharing: OnceCell<Arc<Hub>>,
 }
 
 impl Hubs {
+    /// None yet; their links will share this line.
+    pub(crate) fn new(uplink: Uplink) -> Self {
+        Self {
+            uplink,
+            outward: OnceCell::new(),
+            sharing: OnceCell::new(),
+        }
+    }
+
     /// The hub that accepts strangers or not, as `share` says; the text says why there is none.
     pub(crate) async fn get(
         &self,
@@ -51,9 +61,20 @@ impl Hubs {
         relays: Vec<RelayConfig>,
     ) -> Result<Arc<Hub>, String> {
         let cell = if share { &self.sharing } else { &self.outward };
-        cell.get_or_try_init(|| Hub::start(share, relays))
+        cell.get_or_try_init(|| Hub::start(share, relays, self.uplink.clone()))
             .await
             .cloned()
+    }
+
+    /// Where strangers are let in; empty while nothing is shared.
+    pub(crate) fn doors(&self) -> Vec<String> {
+        let Some(hub) = self.sharing.get() else {
+            return Vec::new();
+        };
+        let sockets = hub.node.sockets().into_iter();
+        let udp = sockets.map(|socket| format!("UDP {socket}"));
+        let tcp = hub.node.tcp_port().map(|port| format!("TCP port {port}"));
+        udp.chain(tcp).collect()
     }
 
     /// Ends all sessions and connections.
@@ -81,10 +102,42 @@ pub(crate) struct Hub {
 #[derive(Debug, Default)]
 struct State {
     sessions: BTreeMap<String, ControlSession>,
-    members: BTreeMap<ObjectId, mpsc::Sender<News>>,
+    members: BTreeMap<ObjectId, Member>,
+    /// What each control node, by its URL, has called blocked.
+    blocked: BTreeMap<String, Blocked>,
     ticket_keys: Vec<[u8; 32]>,
     /// How far the control nodes' clock is ahead of ours, in seconds.
     clock_ahead: i64,
+}
+
+/// A download at the door, and the control nodes that its publisher has named.
+#[derive(Clone, Debug)]
+struct Member {
+    news: mpsc::Sender<News>,
+    publisher: PublisherId,
+    /// Whether its object needs a token.
+    restricted: bool,
+    controls: Vec<String>,
+}
+
+impl Member {
+    /// Whether this node may tell the download something, and says that it is blocked.
+    fn is_blocked(&self, object: ObjectId, control: &str, blocked: &Blocked) -> bool {
+        self.controls.iter().any(|url| url == control)
+            && (blocked.objects.contains(&object) || blocked.publishers.contains(&self.publisher))
+    }
+}
+
+/// What a download is to its control nodes.
+#[derive(Debug)]
+pub(crate) struct Purpose {
+    pub(crate) object: ObjectId,
+    pub(crate) publisher: PublisherId,
+    /// Whether the object needs a token.
+    pub(crate) restricted: bool,
+    /// The token to show, when there is one.
+    pub(crate) wallet: Option<Arc<Wallet>>,
+    pub(crate) controls: Vec<Url>,
 }
 
 /// Something a download should know.
@@ -94,18 +147,25 @@ pub(crate) enum News {
     Introductions(Introductions),
     /// A stranger came for this object.
     Visitor(Box<Greeted>),
-    /// A control node cannot be reached.
+    /// A control node cannot be reached, or refuses what was asked of it.
     Lost(String),
+    /// The operator has blocked the object, or its publisher.
+    Blocked,
 }
 
 impl Hub {
-    async fn start(share: bool, relays: Vec<RelayConfig>) -> Result<Arc<Self>, String> {
+    async fn start(
+        share: bool,
+        relays: Vec<RelayConfig>,
+        uplink: Uplink,
+    ) -> Result<Arc<Self>, String> {
         let mut secret = [0; 32];
         getrandom::fill(&mut secret).map_err(|error| error.to_string())?;
         let config = PeerNodeConfig {
             secret,
             relays,
             accept: share,
+            uplink,
         };
         let node = PeerNode::bind(config)
             .await
@@ -140,22 +200,44 @@ impl Hub {
     }
 
     /// Makes a download known to the door and to its control nodes.
-    pub(crate) fn join(
+    pub(crate) async fn join(
         self: &Arc<Self>,
-        object: ObjectId,
-        controls: Vec<Url>,
+        purpose: Purpose,
     ) -> (Membership, mpsc::Receiver<News>) {
         let (news, receiver) = mpsc::channel(NEWS_MAX);
-        self.state().members.insert(object, news);
-        let sessions = controls.into_iter().map(|url| self.session(url)).collect();
-        (
-            Membership {
-                hub: Arc::clone(self),
-                object,
-                sessions,
-            },
-            receiver,
-        )
+        let object = purpose.object;
+        let member = Member {
+            news,
+            publisher: purpose.publisher,
+            restricted: purpose.restricted,
+            controls: purpose.controls.iter().map(Url::to_string).collect(),
+        };
+        {
+            let mut state = self.state();
+            let mut lists = state.blocked.iter();
+            if lists.any(|(control, blocked)| member.is_blocked(object, control, blocked)) {
+                // The channel is new, so there is room.
+                let _ = member.news.try_send(News::Blocked);
+            }
+            state.members.insert(object, member);
+        }
+        let sessions: Vec<ControlSession> = purpose
+            .controls
+            .into_iter()
+            .map(|url| self.session(url))
+            .collect();
+        if let Some(wallet) = purpose.wallet {
+            for session in &sessions {
+                session.show(Arc::clone(&wallet)).await;
+            }
+        }
+        let hub = Arc::clone(self);
+        let membership = Membership {
+            hub,
+            object,
+            sessions,
+        };
+        (membership, receiver)
     }
 
     /// Whether the ticket lets `from` ask us for the object.
@@ -192,13 +274,15 @@ impl Hub {
         self.state()
             .sessions
             .insert(url.to_string(), session.clone());
-        self.spawn(Arc::clone(self).listen(session.clone(), events));
+        let control = url.to_string();
+        self.spawn(Arc::clone(self).listen(control, session.clone(), events));
         session
     }
 
     /// Passes on what a control node says.
     async fn listen(
         self: Arc<Self>,
+        control: String,
         session: ControlSession,
         mut events: mpsc::Receiver<ControlEvent>,
     ) {
@@ -210,16 +294,22 @@ impl Hub {
                     ticket_keys,
                     time,
                 } => {
-                    self.trust(ticket_keys, time);
+                    self.trust(ticket_keys);
+                    self.state().clock_ahead =
+                        time.cast_signed().saturating_sub(unix_now().cast_signed());
                     self.note_public_address(observed).await;
                 }
+                ControlEvent::TicketKeys { keys } => self.trust(keys),
                 ControlEvent::Introductions(introductions) => {
                     let member = self.state().members.get(&introductions.object).cloned();
                     if let Some(member) = member {
                         // Gone: the download is over, and nobody needs the peers.
-                        let _ = member.send(News::Introductions(introductions)).await;
+                        let _ = member.news.send(News::Introductions(introductions)).await;
                     }
                 }
+                ControlEvent::Blocked { object } => self.block_one(&control, object).await,
+                ControlEvent::BlockList(blocked) => self.block(&control, blocked).await,
+                ControlEvent::Denied { text } => self.deny(&control, &text),
                 ControlEvent::Lost { error, .. } => self.tell_all(&error.to_string()),
             }
         }
@@ -240,20 +330,58 @@ impl Hub {
         }
     }
 
-    fn trust(&self, keys: Vec<[u8; 32]>, time: u64) {
+    fn trust(&self, keys: Vec<[u8; 32]>) {
         let mut state = self.state();
         for key in keys {
             if !state.ticket_keys.contains(&key) && state.ticket_keys.len() < TICKET_KEYS_MAX {
                 state.ticket_keys.push(key);
             }
         }
-        state.clock_ahead = time.cast_signed().saturating_sub(unix_now().cast_signed());
     }
 
     fn tell_all(&self, text: &str) {
         for member in self.state().members.values() {
             // Full: it has news enough.
-            let _ = member.try_send(News::Lost(text.to_owned()));
+            let _ = member.news.try_send(News::Lost(text.to_owned()));
+        }
+    }
+
+    /// Tells those downloads that their publisher sent to this control node and that it calls
+    /// blocked.
+    async fn block(&self, control: &str, blocked: Blocked) {
+        let concerned: Vec<mpsc::Sender<News>> = {
+            let mut state = self.state();
+            let members = state.members.iter();
+            let concerned = members
+                .filter(|(object, member)| member.is_blocked(**object, control, &blocked))
+                .map(|(_, member)| member.news.clone())
+                .collect();
+            state.blocked.insert(control.to_owned(), blocked);
+            concerned
+        };
+        for news in concerned {
+            // Gone: the download is over.
+            let _ = news.send(News::Blocked).await;
+        }
+    }
+
+    /// Tells the download of an object that a control node of its publisher's has forbidden it.
+    async fn block_one(&self, control: &str, object: ObjectId) {
+        let member = self.state().members.get(&object).cloned();
+        if let Some(member) = member.filter(|it| it.controls.iter().any(|url| url == control)) {
+            // Gone: the download is over.
+            let _ = member.news.send(News::Blocked).await;
+        }
+    }
+
+    /// Tells those downloads that need a token of this control node's refusal.
+    fn deny(&self, control: &str, text: &str) {
+        for member in self.state().members.values() {
+            if member.restricted && member.controls.iter().any(|url| url == control) {
+                // Full: it has news enough.
+                let text = format!("no peers from the control node: {text}");
+                let _ = member.news.try_send(News::Lost(text));
+            }
         }
     }
 
@@ -271,9 +399,9 @@ impl Hub {
 
     /// Lets strangers in, many at a time, and brings each to the download it comes for.
     async fn open_door(self: Arc<Self>) {
-        let places = Arc::new(tokio::sync::Semaphore::new(STRANGERS_MAX));
+        let porch = Porch::default();
         while let Some(stranger) = self.node.accept().await {
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            let Some(place) = porch.place(stranger.address()) else {
                 stranger.refuse();
                 continue;
             };
@@ -295,7 +423,7 @@ impl Hub {
         };
         let member = self.state().members.get(&greeted.hello.object).cloned();
         let unwanted = match member {
-            Some(member) => match member.try_send(News::Visitor(Box::new(greeted))) {
+            Some(member) => match member.news.try_send(News::Visitor(Box::new(greeted))) {
                 Ok(()) => return,
                 Err(error) => error.into_inner(),
             },
@@ -354,7 +482,8 @@ impl Membership {
     }
 }
 
-fn unix_now() -> u64 {
+/// Seconds since 1970 by this machine's clock.
+pub(crate) fn unix_now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or(Duration::ZERO)

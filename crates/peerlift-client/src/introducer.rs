@@ -56,6 +56,8 @@ pub(crate) enum Meeting {
     Spread(u32),
     /// Something a person may want to know.
     Warning(String),
+    /// The operator has blocked the object, or its publisher.
+    Blocked,
 }
 
 /// The task.
@@ -158,6 +160,7 @@ impl Introducer {
             News::Introductions(introductions) => self.introduced(introductions).await,
             News::Visitor(greeted) => self.visited(*greeted),
             News::Lost(text) => self.tell(Meeting::Warning(text)).await,
+            News::Blocked => self.tell(Meeting::Blocked).await,
         }
     }
 

@@ -10,10 +10,14 @@ use tokio::time::{Instant, sleep_until};
 /// not to be seen as a burst.
 const BURST: Duration = Duration::from_millis(50);
 
+/// What passes at a time, in bytes: who brings much at once waits as often as who brings as much in
+/// small parts. One group, so that neither edges nor peers have the cap to themselves.
+const TURN: usize = 16 * 1024;
+
 /// Lets bytes pass at a given rate, counted over all who ask.
 #[derive(Debug)]
 pub(crate) struct Limiter {
-    rate: Option<Rate>,
+    rate: Mutex<Option<Rate>>,
     paid_until: Mutex<Instant>,
 }
 
@@ -21,15 +25,26 @@ impl Limiter {
     /// A cap; `None` lets everything pass.
     pub(crate) fn new(rate: Option<Rate>) -> Self {
         Self {
-            rate,
+            rate: Mutex::new(rate),
             paid_until: Mutex::new(Instant::now()),
         }
+    }
+
+    /// Changes the cap. Who waits already waits on by the old one.
+    pub(crate) fn set_rate(&self, rate: Option<Rate>) {
+        *self.rate.lock().unwrap_or_else(|e| e.into_inner()) = rate;
+    }
+
+    /// How much of so many bytes should pass at a time: all of them without a cap.
+    pub(crate) fn turn(&self, bytes: usize) -> usize {
+        let capped = self.rate().is_some();
+        if capped { bytes.min(TURN) } else { bytes }
     }
 
     /// Accounts for `bytes` and returns when they may pass. Cancel-safe, but what was asked for
     /// stays accounted.
     pub(crate) async fn pass(&self, bytes: usize) {
-        let Some(rate) = self.rate else { return };
+        let Some(rate) = self.rate() else { return };
         let due = {
             let now = Instant::now();
             let mut paid_until = self.paid_until.lock().unwrap_or_else(|e| e.into_inner());
@@ -37,6 +52,10 @@ impl Limiter {
             *paid_until
         };
         sleep_until(due - BURST).await;
+    }
+
+    fn rate(&self) -> Option<Rate> {
+        *self.rate.lock().unwrap_or_else(|e| e.into_inner())
     }
 }
 
@@ -62,6 +81,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_brings_much_at_once_has_no_more_of_it() {
+        let limiter = Limiter::new(Some(Rate::from_bytes_per_s(TURN as u64)));
+        let passed = |bytes, times| {
+            let limiter = &limiter;
+            async move {
+                for _ in 0..times {
+                    let mut left = bytes;
+                    while left > 0 {
+                        let turn = limiter.turn(left);
+                        limiter.pass(turn).await;
+                        left -= turn;
+                    }
+                }
+                Instant::now()
+            }
+        };
+        let (large, small) = tokio::join!(passed(64 * TURN, 1), passed(TURN, 64));
+        let apart = large.max(small) - large.min(small);
+        assert!(apart <= Duration::from_secs(1), "{apart:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn idle_time_is_not_saved_up() {
         let limiter = Limiter::new(Some(Rate::from_bytes_per_s(1000)));
         tokio::time::advance(Duration::from_secs(60)).await;
@@ -73,7 +114,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn without_a_rate_nothing_waits() {
         let started = Instant::now();
-        Limiter::new(None).pass(usize::MAX).await;
+        let limiter = Limiter::new(None);
+        limiter.pass(limiter.turn(usize::MAX)).await;
+        assert_eq!(limiter.turn(usize::MAX), usize::MAX);
         assert_eq!(started.elapsed(), Duration::ZERO);
     }
 }

@@ -62,6 +62,22 @@ pub(crate) async fn contact(http: &HttpClient, url: &Url) -> Result<Contact, Dow
     }
 }
 
+/// The manifest beside a file that is not shown to us itself.
+pub(crate) async fn sidecar(
+    http: &HttpClient,
+    file: &Url,
+) -> Result<(VerifiedManifest, Url), DownloadError> {
+    let url = with_suffix(file, MANIFEST_SUFFIX);
+    let (bytes, found_at) = http.small(&url, VerifiedManifest::BYTES_MAX).await?;
+    match VerifiedManifest::parse(&bytes) {
+        Ok(manifest) => Ok((manifest, found_at)),
+        Err(source) => Err(DownloadError::Manifest {
+            url: found_at,
+            source,
+        }),
+    }
+}
+
 /// A sidecar that nobody promised may be missing in any way a server can say it; a server that
 /// cannot be asked is a failure all the same.
 fn sidecar_if_any<T>(sidecar: Result<T, HttpError>) -> Result<Option<T>, DownloadError> {

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use peerlift_content::Manifest;
-use peerlift_model::{GroupRange, GroupSet, Layout, ObjectId, PeerId};
+use peerlift_content::{Access, Manifest};
+use peerlift_model::{GroupRange, GroupSet, Layout, ObjectId, PeerId, PublisherId, Rate};
 use peerlift_net::peer::{
     Asked, FrameReceiver, FrameSender, Path, PeerLink, PeerLinkError, RelayConfig, Reply,
 };
+use peerlift_net::token::Wallet;
 use peerlift_swarm::{Event, Fault, Refusal, RequestId, ServeId, SourceId};
 use peerlift_wire::peer::{Goodbye, PeerMessage, RangeStatus};
 use tokio::sync::mpsc;
@@ -22,7 +23,7 @@ use crate::context::{Context, Input};
 use crate::error::DownloadError;
 use crate::fetch_peer::{self, PeerFault};
 use crate::greeting::Greeted;
-use crate::hub::Hub;
+use crate::hub::{Hub, Purpose};
 use crate::introducer::{Introducer, MEETINGS_MAX, Meeting, Order};
 use crate::serve;
 
@@ -34,7 +35,7 @@ const FRAMES_MAX: usize = 256;
 const ORDERS_MAX: usize = 256;
 
 /// Control nodes that one object may name.
-const CONTROLS_MAX: usize = 4;
+pub(crate) const CONTROLS_MAX: usize = 4;
 
 /// The links of one download.
 #[derive(Debug)]
@@ -114,8 +115,9 @@ impl Peers {
     /// Starts looking for peers of an object, in the background: the edges are not kept waiting.
     pub(crate) fn start(
         shared: Arc<Shared>,
-        about: &Manifest,
+        (about, publisher): (&Manifest, PublisherId),
         found_at: &Url,
+        wallet: Option<Arc<Wallet>>,
         share: bool,
         complete: bool,
         tasks: &mut JoinSet<()>,
@@ -139,12 +141,19 @@ impl Peers {
             share,
             ..Self::none()
         };
-        let (known, relays, object) = (Arc::clone(&peers.hub), relays(about, found_at), about.root);
+        let (known, relays) = (Arc::clone(&peers.hub), relays(about, found_at));
+        let purpose = Purpose {
+            object: about.root,
+            publisher,
+            restricted: about.policy.access == Access::Token,
+            wallet: wallet.filter(|wallet| wallet.publisher() == publisher),
+            controls,
+        };
         tasks.spawn(async move {
             match shared.hubs.get(share, relays).await {
                 Ok(hub) => {
                     let hub = known.get_or_init(|| hub);
-                    let (membership, news) = hub.join(object, controls);
+                    let (membership, news) = hub.join(purpose).await;
                     let introducer =
                         Introducer::new(membership, news, order_receiver, meeting_sender);
                     introducer.run(complete).await;
@@ -197,6 +206,12 @@ impl Peers {
         if link.link.path() != Path::Direct {
             self.relayed += bytes;
         }
+    }
+
+    /// Whether what a peer sends comes through a relay; `None`: it is no peer, or has left.
+    pub(crate) fn is_relayed(&self, source: SourceId) -> Option<bool> {
+        let link = self.links.get(&source)?;
+        Some(link.link.path() != Path::Direct)
     }
 
     /// Takes a link in. Returns the source whose place it takes, if any.
@@ -269,6 +284,15 @@ impl Peers {
             LinkEvent::Message(PeerMessage::HaveMap(groups) | PeerMessage::HaveDelta(groups)) => {
                 self.holds(source, &groups)
             }
+            LinkEvent::Message(PeerMessage::Pledge(groups)) => (groups.runs().iter())
+                .map(|run| Event::Pledged {
+                    source,
+                    groups: *run,
+                })
+                .collect(),
+            LinkEvent::Message(PeerMessage::FairShare(share)) => {
+                vec![Event::FairShare { source, share }]
+            }
             LinkEvent::Message(PeerMessage::Choke) => vec![Event::Choked { source }],
             LinkEvent::Message(PeerMessage::Unchoke) => vec![Event::Unchoked { source }],
             LinkEvent::Message(PeerMessage::Ticket(ticket)) => {
@@ -324,6 +348,21 @@ impl Peers {
         }
     }
 
+    /// Tells every peer what is being fetched from an edge.
+    pub(crate) fn pledge(&mut self, groups: GroupRange) {
+        let sources: Vec<SourceId> = self.links.keys().copied().collect();
+        for source in sources {
+            self.send(source, PeerMessage::Pledge(groups.into()));
+        }
+    }
+
+    /// Tells a peer what an equal client's share of the edge is.
+    pub(crate) fn tell_fair_share(&mut self, source: SourceId, share: Rate) {
+        if share > Rate::default() {
+            self.send(source, PeerMessage::FairShare(share));
+        }
+    }
+
     /// Tells a peer whether its requests will be answered.
     pub(crate) fn choke(&mut self, source: SourceId, choke: bool) {
         self.send(
@@ -371,10 +410,11 @@ impl Peers {
             return;
         };
         let (groups, stop, context) = (serve.groups, serve.stop.clone(), Arc::clone(context));
+        let object = self.object;
         tasks.spawn(async move {
             // Stopped: dropping the reply resets its stream.
             let _ = stop
-                .run_until_cancelled(serve::send(&context, id, groups, reply))
+                .run_until_cancelled(serve::send(&context, object, id, groups, reply))
                 .await;
             context.tell(Input::ServeEnded { serve: id }).await;
         });
@@ -617,7 +657,7 @@ fn spawn_link(
     });
 }
 
-fn relays(about: &Manifest, found_at: &Url) -> Vec<RelayConfig> {
+pub(crate) fn relays(about: &Manifest, found_at: &Url) -> Vec<RelayConfig> {
     let resolve = |relay: &peerlift_content::RelayEntry| {
         let url = found_at.join(&relay.url).ok()?.to_string();
         Some(RelayConfig {

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
 use peerlift_model::{PublisherId, Rate};
+use peerlift_net::token::Wallet;
 use tokio::io::AsyncWrite;
 use url::Url;
 
@@ -22,6 +24,8 @@ pub struct DownloadRequest {
     /// Whether others may fetch it from here. Default: [`Share::Off`]; anything else is the
     /// caller's word that the user has agreed.
     pub share: Share,
+    /// Whether nobody waits for it: then it gives way to everything else. Default: false.
+    pub background: bool,
     /// Whether to look for peers at all. Default: true.
     pub peers: bool,
     /// Cap on all that comes in. Default: none.
@@ -30,6 +34,9 @@ pub struct DownloadRequest {
     pub limit_up: Option<Rate>,
     /// Request headers for the origins of `urls`, and no others. Default: none.
     pub headers: HeaderMap,
+    /// The token for restricted objects: shown to the origins of `urls`, to the edges and control
+    /// nodes of a manifest that the token's publisher signed, and to nobody else. Default: none.
+    pub wallet: Option<Arc<Wallet>>,
     /// The only key whose signature is accepted. Default: trust on first use.
     pub publisher: Option<PublisherId>,
     /// Whether an existing file of the same name may be replaced. Default: false.
@@ -50,10 +57,12 @@ impl DownloadRequest {
             output,
             goal: None,
             share: Share::Off,
+            background: false,
             peers: true,
             limit_down: None,
             limit_up: None,
             headers: HeaderMap::new(),
+            wallet: None,
             publisher: None,
             overwrite: false,
             connections: 4,

@@ -2,25 +2,32 @@
 
 use std::sync::Arc;
 
-use peerlift_model::GroupRange;
-use peerlift_net::peer::{PeerLinkError, Reply};
+use peerlift_model::{GroupRange, ObjectId};
+use peerlift_net::peer::{PeerLinkError, REPLY_BYTES_USUAL, Reply};
 use peerlift_swarm::ServeId;
 
 use crate::context::{Context, Input};
 
-/// Bytes handed to the network at a time: small enough that a rate cap is smooth and a pause is
+/// Bytes handed to the network at a time, at most: small enough that a rate cap is smooth and a pause is
 /// prompt.
-const STEP_BYTES: usize = 32 * 1024;
+const STEP_BYTES: usize = REPLY_BYTES_USUAL;
 
 /// Sends `groups` and reports what has gone out.
-pub(crate) async fn send(context: &Arc<Context>, serve: ServeId, groups: GroupRange, reply: Reply) {
-    if let Err(error) = try_send(context, serve, groups, reply).await {
+pub(crate) async fn send(
+    context: &Arc<Context>,
+    object: ObjectId,
+    serve: ServeId,
+    groups: GroupRange,
+    reply: Reply,
+) {
+    if let Err(error) = try_send(context, object, serve, groups, reply).await {
         tracing::debug!(serve = serve.0, %error, "upload ended early");
     }
 }
 
 async fn try_send(
     context: &Arc<Context>,
+    object: ObjectId,
     serve: ServeId,
     groups: GroupRange,
     mut reply: Reply,
@@ -36,11 +43,17 @@ async fn try_send(
     };
     reply.accept().await?;
     while !encoded.is_empty() {
-        let step = encoded.split_to(encoded.len().min(STEP_BYTES));
+        let most = context.uploads.uplink().step_bytes(STEP_BYTES);
+        let step = encoded.split_to(encoded.len().min(most));
         let bytes = step.len() as u64;
         context.limit_up.pass(step.len()).await;
+        if !context.uploads.pass(object, step.len()).await {
+            context.tell(Input::UploadsSpent).await;
+            // Dropping the reply resets its stream.
+            return Ok(());
+        }
         reply.send(step).await?;
         context.tell(Input::Served { serve, bytes }).await;
     }
-    reply.finish()
+    reply.finish().await
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use peerlift_model::{GroupRange, GroupSet, Timestamp};
 use peerlift_net::http::HttpError;
 use peerlift_swarm::{
-    Event, Fault, Output, RequestEnd, RequestId, ServeId, SourceId, Status, Swarm,
+    Cause, Event, Fault, Output, RequestEnd, RequestId, ServeId, SourceId, Status, Swarm,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -33,6 +33,7 @@ use crate::fetch_edge::{self, EdgeUrls, FetchFault};
 use crate::introducer::Meeting;
 use crate::peers::{PeerCounts, Peers};
 use crate::progress::Progress;
+use crate::provenance::{Ledger, Provenance, SourceKind, edge_name};
 
 /// How often a snapshot is taken: as often as a person can read it.
 const TICK: Duration = Duration::from_millis(250);
@@ -56,13 +57,19 @@ pub(crate) struct Transfer {
     tasks: JoinSet<()>,
     next_source: u32,
     finished: bool,
+    /// Whether the operator of a control node wants it neither fetched nor served.
+    blocked: bool,
     /// The last thing that went wrong with a source: what to say when none is left.
     fault: Option<DownloadError>,
     progress: Progress,
+    ledger: Ledger,
     frontier: watch::Sender<u32>,
     patience: Duration,
     /// Bytes that may still be sent to others.
     upload_left: Option<u64>,
+    /// Whether the user shares this object, while the switch is open.
+    share: bool,
+    switch: watch::Receiver<bool>,
 }
 
 /// A request under way.
@@ -70,6 +77,7 @@ pub(crate) struct Transfer {
 struct Running {
     source: SourceId,
     groups: GroupRange,
+    cause: Option<Cause>,
     stop: CancellationToken,
 }
 
@@ -86,13 +94,19 @@ pub(crate) struct Parts {
     pub(crate) progress: Progress,
     /// How long nothing may arrive before the transfer gives up.
     pub(crate) patience: Duration,
+    /// Whether the user shares it.
+    pub(crate) share: bool,
     /// How many bytes the publisher lets one client send to others in one run.
     pub(crate) upload_cap: Option<u64>,
 }
 
 impl Transfer {
     pub(crate) fn new(parts: Parts) -> Self {
-        let frontier = frontier(&parts.context.storage.have());
+        let have = parts.context.storage.have();
+        let frontier = frontier(&have);
+        let mut switch = parts.context.uploads.watch();
+        // It may have been used since the core was made.
+        switch.mark_changed();
         Self {
             context: parts.context,
             swarm: parts.swarm,
@@ -104,17 +118,22 @@ impl Transfer {
             tasks: parts.tasks,
             next_source: 0,
             finished: false,
+            blocked: false,
             fault: None,
             progress: parts.progress,
+            ledger: Ledger::new(have),
             frontier: watch::Sender::new(frontier),
             patience: parts.patience,
             upload_left: parts.upload_cap,
+            share: parts.share,
+            switch,
         }
     }
 
     /// Adds an edge that up to `lanes` requests may be put to at a time.
     pub(crate) fn add_edge(&mut self, edge: EdgeUrls, lanes: u8) {
         let source = self.new_source();
+        self.ledger.meet(source, edge_name(&edge.file));
         self.edges.insert(source, edge);
         self.tell(Event::EdgeJoined { source, lanes });
     }
@@ -127,6 +146,11 @@ impl Transfer {
     /// The core's view of the transfer.
     pub(crate) fn status(&self) -> Status {
         self.swarm.status(self.clock.now())
+    }
+
+    /// Where what is here came from.
+    pub(crate) fn provenance(&self) -> Provenance {
+        self.ledger.told(self.context.layout)
     }
 
     /// What only the shell counts.
@@ -144,6 +168,9 @@ impl Transfer {
         let mut tick = ticker();
         loop {
             self.carry_out();
+            if self.blocked {
+                return Err(DownloadError::Blocked);
+            }
             if self.finished {
                 self.peers.completed();
                 return Ok(());
@@ -166,11 +193,16 @@ impl Transfer {
         }
     }
 
-    /// Serves others until told to stop.
+    /// Serves others until told to stop, or until the operator blocks the object.
     pub(crate) async fn seed(&mut self) {
         let mut tick = ticker();
         loop {
             self.carry_out();
+            if self.blocked {
+                self.progress
+                    .warn("no longer shared: the operator has blocked it".to_owned());
+                return;
+            }
             tokio::select! {
                 () = self.step() => {}
                 _ = tick.tick() => {
@@ -198,7 +230,16 @@ impl Transfer {
                 self.swarm.handle_timeout(self.clock.now());
             }
             Some(_) = self.tasks.join_next() => {}
+            Ok(()) = self.switch.changed() => self.switched(),
         }
+    }
+
+    /// Shares or not, as the switch says.
+    fn switched(&mut self) {
+        let open = *self.switch.borrow_and_update();
+        self.tell(Event::Share {
+            share: self.share && open,
+        });
     }
 
     fn take(&mut self, input: Input) {
@@ -222,6 +263,7 @@ impl Transfer {
                 }
             }
             Input::Served { serve, bytes } => self.served(serve, bytes),
+            Input::UploadsSpent => self.tell(Event::Share { share: false }),
             Input::ServeEnded { serve } => {
                 self.peers.serve_ended(serve);
                 self.tell(Event::ServeEnded { serve });
@@ -237,19 +279,39 @@ impl Transfer {
         *left = left.saturating_sub(bytes);
         if *left == 0 {
             self.upload_left = None;
+            self.share = false;
             self.tell(Event::Share { share: false });
         }
     }
 
     fn arrived(&mut self, request: RequestId, groups: GroupRange) {
         if let Some(running) = self.running.get(&request) {
+            let (source, cause) = (running.source, running.cause);
             self.peers
-                .count(running.source, self.context.layout.bytes_of(groups).len());
+                .count(source, self.context.layout.bytes_of(groups).len());
+            self.book(source, cause, groups);
         }
         self.tell(Event::Arrived { request, groups });
-        let frontier = frontier(&self.context.storage.have());
-        self.frontier
-            .send_if_modified(|known| std::mem::replace(known, frontier) != frontier);
+        let known = *self.frontier.borrow();
+        // Looking at all that is there costs more than most arrivals are worth.
+        if groups.start() <= known && known < groups.end() {
+            let frontier = frontier(&self.context.storage.have());
+            self.frontier.send_replace(frontier);
+        }
+    }
+
+    fn book(&mut self, source: SourceId, cause: Option<Cause>, groups: GroupRange) {
+        let kind = match self.peers.is_relayed(source) {
+            Some(true) => SourceKind::RelayedPeer,
+            Some(false) => SourceKind::Peer,
+            None if self.edges.contains_key(&source) => SourceKind::Edge,
+            // It has left; what it was is known by what it was asked for.
+            None if matches!(cause, Some(Cause::Peer | Cause::OnParole)) => SourceKind::Peer,
+            None => SourceKind::Edge,
+        };
+        if let Some(cause) = cause {
+            self.ledger.book((source, kind), cause, groups);
+        }
     }
 
     fn ended(&mut self, request: RequestId, end: RequestEnd) {
@@ -259,6 +321,7 @@ impl Transfer {
         // A task that was stopped may have written more than it came to say.
         let have = self.context.storage.have();
         for groups in have.runs_in(running.groups).collect::<Vec<_>>() {
+            self.book(running.source, running.cause, groups);
             self.arrived(request, groups);
         }
         self.tell(Event::Ended { request, end });
@@ -297,6 +360,7 @@ impl Transfer {
                 let source = self.new_source();
                 let rtt = greeted.link.rtt().unwrap_or(RTT_UNKNOWN);
                 let have = self.context.storage.have();
+                self.ledger.meet(source, greeted.link.peer().short());
                 let (context, tasks) = (&self.context, &mut self.tasks);
                 let replaced = self
                     .peers
@@ -308,6 +372,7 @@ impl Transfer {
             }
             Meeting::Ticket { peer, ticket } => self.peers.show_ticket(peer, ticket),
             Meeting::Warning(text) => self.progress.warn(text),
+            Meeting::Blocked => self.blocked = true,
         }
     }
 
@@ -325,6 +390,8 @@ impl Transfer {
                     }
                 }
                 Output::Announce { groups } => self.peers.announce(groups),
+                Output::Pledge { groups } => self.peers.pledge(groups),
+                Output::FairShare { source, share } => self.peers.tell_fair_share(source, share),
                 Output::Serve { serve } => self.peers.serve(serve, &self.context, &mut self.tasks),
                 Output::RefuseServe { serve, reason } => {
                     self.peers.refuse(serve, reason, &mut self.tasks);
@@ -346,11 +413,13 @@ impl Transfer {
 
     fn start(&mut self, request: RequestId, source: SourceId, groups: GroupRange) {
         let stop = CancellationToken::new();
+        let cause = self.swarm.cause(request);
         self.running.insert(
             request,
             Running {
                 source,
                 groups,
+                cause,
                 stop: stop.clone(),
             },
         );
@@ -465,6 +534,7 @@ fn judge_http(error: &HttpError) -> Verdict {
         HttpError::Silent { .. } => Verdict::Fault(Fault::Timeout),
         error if error.is_transient() => Verdict::Fault(Fault::Closed),
         HttpError::Setup(_)
+        | HttpError::Token { .. }
         | HttpError::Status { .. }
         | HttpError::Resolve { .. }
         | HttpError::Connect { .. }
