@@ -1,0 +1,22 @@
+//! The machine and its administrator: when uploads should rest, and what users may not loosen.
+
+mod conditions;
+mod hours;
+mod metered;
+mod policy;
+mod power;
+mod route;
+
+pub use conditions::{Conditions, Pause, PauseRules};
+pub use hours::{Hours, MinuteOfDay, NoHours};
+pub use policy::{MachinePolicy, POLICY_PATH, PolicyError};
+
+/// Parses any text as a machine policy, a routing table and names of power supplies: the entry of
+/// the fuzz target, and of the test that replays its corpus.
+#[doc(hidden)]
+pub fn fuzz_machine(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    // Whatever it says, it is understood or refused.
+    let _ = policy::parse(&text);
+    let _ = route::default_interfaces(&text);
+}

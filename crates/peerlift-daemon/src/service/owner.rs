@@ -1,0 +1,494 @@
+//! The task that owns the service's state: what it does and when. What its downloads tell is in
+//! `heard`, what it shows in `shown`.
+
+mod heard;
+mod shown;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use peerlift_client::{Client, ClientConfig, DownloadRequest, Output, Snapshot};
+use peerlift_model::ObjectId;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use super::questions::Met;
+use super::queue::{DownloadId, Order, Phase, Queue, QueueError, Wanted};
+use super::run::Options;
+use super::task::{News, Task, is_nearly_full};
+use crate::activity::{ActivityLog, Happening};
+use crate::applications::Applications;
+use crate::consent::{Agreed, Answer, Consents};
+use crate::explanations::{Explanation, shown_url};
+use crate::machine::Hours;
+use crate::state::StateFile;
+use crate::steward::Steward;
+use crate::time::UnixTime;
+
+/// Jobs that wait for the owner; callers wait when it is behind.
+const JOBS_MAX: usize = 64;
+
+/// News of downloads that wait for the owner; downloads wait when it is behind.
+const NEWS_MAX: usize = 256;
+
+/// How long goodbyes to peers and control nodes may take.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Problems that are shown; the log has all of them.
+const PROBLEMS_MAX: usize = 16;
+
+pub use shown::{Download, Status};
+
+type Job = Box<dyn FnOnce(&mut Service) + Send>;
+
+/// A way to the owner. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Handle {
+    jobs: mpsc::Sender<Job>,
+}
+
+/// The service has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the background service is ending")]
+pub(super) struct Ending;
+
+impl Handle {
+    /// Lets the owner do something and waits for what comes of it.
+    pub(super) async fn call<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Service) -> T + Send + 'static,
+    ) -> Result<T, Ending> {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |service| {
+            let result = job(service);
+            // What is answered is on disk: a crash takes nothing back that was said.
+            service.carry_out();
+            // The caller may have hung up.
+            let _ = reply.send(result);
+        });
+        self.jobs.send(job).await.map_err(|_| Ending)?;
+        answer.await.map_err(|_| Ending)
+    }
+}
+
+/// The state.
+#[derive(Debug)]
+pub(super) struct Service {
+    pub(super) options: Options,
+    pub(super) log: ActivityLog,
+    pub(super) steward: Steward,
+    pub(super) stop: CancellationToken,
+    /// Publishers that downloads met.
+    pub(super) met: Met,
+    queue: Queue,
+    queue_file: StateFile<Queue>,
+    client: Client,
+    active: BTreeMap<DownloadId, Active>,
+    /// To be started once the run before has ended.
+    again: BTreeSet<DownloadId>,
+    /// Whether the ports are to be closed once no run needs them: nothing is agreed to any more.
+    shut: bool,
+    tasks: TaskTracker,
+    news: mpsc::Sender<News>,
+    started: UnixTime,
+    listening: Vec<String>,
+    /// When somebody last needed the service.
+    used: Instant,
+    problems: Vec<String>,
+    dirty: bool,
+}
+
+/// A download under way.
+#[derive(Debug)]
+struct Active {
+    stop: CancellationToken,
+    object: Option<ObjectId>,
+    snapshot: Snapshot,
+    received: u64,
+    uploaded_noted: u64,
+    name: String,
+    explanation: Option<Explanation>,
+}
+
+/// Makes the state and the way to it.
+pub(super) fn new(options: Options, stop: CancellationToken) -> (Owner, Handle) {
+    let home = &options.home;
+    let log = ActivityLog::at(home.activity(), options.system.clone());
+    let steward = Steward::new(
+        home,
+        options.rules,
+        &options.policy_file,
+        options.conditions.clone(),
+    );
+    let (news, news_receiver) = mpsc::channel(NEWS_MAX);
+    let (jobs, job_receiver) = mpsc::channel(JOBS_MAX);
+    let service = Service {
+        log,
+        client: client(&options, &steward),
+        steward,
+        stop,
+        met: Met::default(),
+        queue: Queue::default(),
+        queue_file: StateFile::at(home.downloads()),
+        active: BTreeMap::new(),
+        again: BTreeSet::new(),
+        shut: false,
+        tasks: TaskTracker::new(),
+        news,
+        started: UnixTime::now(),
+        listening: Vec::new(),
+        used: Instant::now(),
+        problems: Vec::new(),
+        dirty: false,
+        options,
+    };
+    (
+        Owner {
+            service,
+            jobs: job_receiver,
+            news: news_receiver,
+        },
+        Handle { jobs },
+    )
+}
+
+/// A client that listens nowhere until something is shared.
+fn client(options: &Options, steward: &Steward) -> Client {
+    let mut config = ClientConfig::new(options.home.data.clone(), options.home.cache.clone());
+    // Whoever sits at the machine goes first.
+    config.uploads = steward.uploads().giving_way();
+    Client::new(config)
+}
+
+/// The state with what comes in.
+#[derive(Debug)]
+pub(super) struct Owner {
+    service: Service,
+    jobs: mpsc::Receiver<Job>,
+    news: mpsc::Receiver<News>,
+}
+
+impl Owner {
+    /// Reads the queue back. A damaged one was moved aside, and is told.
+    pub(super) fn load(&mut self) -> Result<(), crate::state::StateError> {
+        let service = &mut self.service;
+        let loaded = service.queue_file.load()?;
+        service.queue = loaded.record;
+        service.queue.wake();
+        if let Some(aside) = loaded.moved_aside {
+            service.repaired(&format!(
+                "the list of downloads was damaged; it was moved to {}",
+                aside.display()
+            ));
+        }
+        Ok(())
+    }
+
+    /// The state.
+    pub(super) fn service(&mut self) -> &mut Service {
+        &mut self.service
+    }
+
+    /// Runs until it is told to stop or nobody needs it. Says why it ended.
+    pub(super) async fn run(mut self) -> &'static str {
+        let steward = tokio::spawn(self.service.steward.clone().run());
+        let why = self.serve().await;
+        steward.abort();
+        self.close(why).await;
+        why
+    }
+
+    async fn serve(&mut self) -> &'static str {
+        let mut sharing = self.service.steward.state();
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let stop = self.service.stop.clone();
+        let mut open = false;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return "it was told to",
+                Some(job) = self.jobs.recv() => {
+                    self.service.used = Instant::now();
+                    job(&mut self.service);
+                }
+                Some(news) = self.news.recv() => self.service.hear(news),
+                Ok(()) = sharing.changed() => {
+                    let state = sharing.borrow_and_update().clone();
+                    self.service.note_pause(&mut open, &state);
+                }
+                _ = tick.tick() => {
+                    self.service.look_around();
+                    if self.service.is_idle() {
+                        return "nobody needs it: no application, no consent, nothing to do";
+                    }
+                }
+            }
+            self.service.carry_out();
+        }
+    }
+
+    async fn close(mut self, why: &str) {
+        let service = &mut self.service;
+        for active in service.active.values() {
+            active.stop.cancel();
+        }
+        service.tasks.close();
+        let farewell = async {
+            while !service.active.is_empty() {
+                let Some(news) = self.news.recv().await else {
+                    break;
+                };
+                service.hear(news);
+            }
+            service.tasks.wait().await;
+            service.client.close().await;
+        };
+        // Nobody is kept waiting for those who do not answer a goodbye.
+        let _ = tokio::time::timeout(CLOSE_WITHIN, farewell).await;
+        service.note_shared();
+        service.save();
+        if let Err(error) = service.steward.budget().settle() {
+            tracing::warn!(%error, "counts stay as they are");
+        }
+        service.note(Happening::Stopped {
+            why: why.to_owned(),
+        });
+    }
+}
+
+impl Service {
+    /// Changes the queue and carries out what that means.
+    pub(super) fn change<T>(&mut self, change: impl FnOnce(&mut Queue) -> T) -> T {
+        self.dirty = true;
+        change(&mut self.queue)
+    }
+
+    /// Puts a download into the queue.
+    pub(super) fn add(&mut self, wanted: Wanted) -> Result<DownloadId, QueueError> {
+        self.change(|queue| queue.add(wanted, UnixTime::now()))
+    }
+
+    /// Stops what an order says.
+    pub(super) fn obey(&mut self, order: Option<Order>) {
+        match order {
+            Some(Order::Stop(id)) => {
+                self.again.remove(&id);
+                if let Some(active) = self.active.get(&id) {
+                    active.stop.cancel();
+                }
+            }
+            Some(Order::Start(id)) => self.start(id),
+            None => {}
+        }
+    }
+
+    /// Stops sharing what its user no longer agrees to.
+    pub(super) fn review_consents(&mut self) {
+        let shared: Vec<DownloadId> = { self.queue.items() }
+            .filter(|item| matches!(item.phase, Phase::Sharing | Phase::Running))
+            .map(|item| item.id)
+            .collect();
+        for id in shared {
+            let sharing = self
+                .queue
+                .item(id)
+                .is_some_and(|item| item.phase == Phase::Sharing);
+            if let Some(active) = self.active.get(&id) {
+                active.stop.cancel();
+            }
+            // What still downloads begins again where it was, by the new answer.
+            if !sharing {
+                self.again.insert(id);
+            }
+        }
+        let consents = Consents::at(self.options.home.consent()).standing();
+        self.shut = consents.is_ok_and(|answers| {
+            let off = |answer: &Answer| answer.share == Agreed::Off;
+            answers.iter().all(off)
+        });
+        self.go_on();
+    }
+
+    /// Starts what waited for a run before it to end. Where nothing is agreed to any more, all runs
+    /// end first, and their ports close with the client that opened them.
+    fn go_on(&mut self) {
+        if self.shut {
+            if !self.active.is_empty() {
+                return;
+            }
+            self.shut = false;
+            let fresh = client(&self.options, &self.steward);
+            let old = std::mem::replace(&mut self.client, fresh);
+            self.tasks.spawn(async move { old.close().await });
+        }
+        let waiting = std::mem::take(&mut self.again);
+        waiting.into_iter().for_each(|id| self.start(id));
+    }
+
+    /// Notes something in the activity log.
+    pub(super) fn note(&mut self, what: Happening) {
+        if let Err(error) = self.log.note(what, UnixTime::now()) {
+            self.problem(error.to_string());
+        }
+    }
+
+    pub(super) fn problem(&mut self, text: String) {
+        tracing::warn!(%text, "a record of ours");
+        if self.problems.len() < PROBLEMS_MAX && !self.problems.contains(&text) {
+            self.problems.push(text);
+        }
+    }
+
+    fn repaired(&mut self, what: &str) {
+        self.problem(what.to_owned());
+        self.note(Happening::Repaired {
+            what: what.to_owned(),
+        });
+    }
+
+    /// The hours that downloads wait for; none: they may run.
+    fn waits_for(&self) -> Option<Hours> {
+        let hours = self.options.download_hours;
+        let early = !hours.contain(self.options.conditions.minute());
+        early.then_some(hours)
+    }
+
+    fn keep_hours(&mut self) {
+        if self.waits_for().is_some() && self.queue.is_running() {
+            for order in self.change(Queue::rest) {
+                self.obey(Some(order));
+            }
+        }
+    }
+
+    fn carry_out(&mut self) {
+        self.keep_hours();
+        while self.waits_for().is_none()
+            && let Some(order) = self.queue.next_order(self.options.jobs, UnixTime::now())
+        {
+            self.dirty = true;
+            self.obey(Some(order));
+        }
+        if self.dirty {
+            self.save();
+        }
+    }
+
+    fn save(&mut self) {
+        match self.queue_file.save(&self.queue) {
+            Ok(()) => self.dirty = false,
+            Err(error) => self.problem(error.to_string()),
+        }
+    }
+
+    fn start(&mut self, id: DownloadId) {
+        if self.active.contains_key(&id) || self.shut {
+            // The run before has not let go of the file, or a port is about to close.
+            self.again.insert(id);
+            return;
+        }
+        let Some(item) = self.queue.item(id) else {
+            return;
+        };
+        let urls: Result<Vec<Url>, _> = item.wanted.urls.iter().map(|url| url.parse()).collect();
+        let folder = item.wanted.folder.clone();
+        let urls = match urls {
+            Ok(_) if is_nearly_full(&folder) => {
+                let why = format!("the disk of {} is nearly full", folder.display());
+                self.queue.failed(id, why, UnixTime::now());
+                return;
+            }
+            Ok(urls) => urls,
+            Err(error) => {
+                self.queue.failed(id, error.to_string(), UnixTime::now());
+                return;
+            }
+        };
+        let first = urls.first().map(shown_url).unwrap_or_default();
+        let name = first.rsplit('/').next().unwrap_or_default().to_owned();
+        self.note(Happening::DownloadStarted {
+            name: name.clone(),
+            url: first,
+        });
+        let stop = self.stop.child_token();
+        let active = Active {
+            stop: stop.clone(),
+            object: None,
+            snapshot: Snapshot::default(),
+            received: 0,
+            uploaded_noted: 0,
+            name,
+            explanation: None,
+        };
+        self.active.insert(id, active);
+        let request = DownloadRequest::new(urls, Output::Folder(folder));
+        let task = Task {
+            id,
+            client: self.client.clone(),
+            consents: Consents::at(self.options.home.consent()),
+            policy_file: self.options.policy_file.clone(),
+            news: self.news.clone(),
+            stop,
+        };
+        self.tasks.spawn(task.run(request));
+    }
+
+    fn note_pause(&mut self, open: &mut bool, state: &crate::steward::SharingState) {
+        self.note_listening();
+        let why: Vec<String> = state.pauses.iter().map(ToString::to_string).collect();
+        // Only what shares has something to pause.
+        let shares = !self.listening.is_empty();
+        if shares && why.is_empty() && !*open {
+            self.note(Happening::Resumed {
+                why: "nothing stands against it".to_owned(),
+            });
+        } else if shares && !why.is_empty() {
+            self.note(Happening::Paused {
+                why: why.join("; "),
+            });
+        }
+        *open = why.is_empty();
+    }
+
+    /// Notes which ports are open, when that has changed.
+    fn note_listening(&mut self) {
+        let sockets = self.client.listening();
+        if sockets != self.listening {
+            self.listening.clone_from(&sockets);
+            self.note(Happening::Listening { sockets });
+        }
+    }
+
+    fn look_around(&mut self) {
+        self.note_listening();
+        for aside in self.steward.budget().moved_aside() {
+            self.repaired(&format!(
+                "the counts of what was sent were damaged; they were moved to {}",
+                aside.display()
+            ));
+        }
+        if self.needed() {
+            self.used = Instant::now();
+        }
+    }
+
+    fn needed(&self) -> bool {
+        let home = &self.options.home;
+        let applications = Applications::of(home).list();
+        // What cannot be read is no reason to leave.
+        let registered = applications.map_or(true, |list| !list.is_empty());
+        let consents = Consents::at(home.consent()).standing();
+        let agreed = consents.map_or(true, |answers| {
+            answers
+                .iter()
+                .any(|answer| answer.share == Agreed::InBackground)
+        });
+        registered || agreed || self.queue.is_busy() || !self.active.is_empty()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.used.elapsed() >= self.options.idle
+    }
+}

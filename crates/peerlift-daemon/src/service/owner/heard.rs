@@ -1,0 +1,129 @@
+//! What downloads' tasks tell, and what is noted of it.
+
+use peerlift_client::{Event, Provenance, Report, Snapshot, Started};
+
+use super::{Active, Service};
+use crate::activity::Happening;
+use crate::explanations::{Explanation, Explanations};
+use crate::service::queue::{DownloadId, Phase};
+use crate::service::task::News;
+use crate::time::UnixTime;
+
+impl Service {
+    pub(super) fn hear(&mut self, news: News) {
+        match news {
+            News::Event(id, Event::Started(started)) => self.begun(id, &started),
+            News::Event(id, Event::Progress(snapshot)) => self.progress(id, snapshot),
+            News::Event(id, Event::Explained(provenance)) => self.explain(id, provenance),
+            News::Event(id, Event::Completed(report)) => self.complete(id, &report),
+            News::Event(..) => {}
+            News::Met(subject) => self.met.note(subject),
+            News::Ended(id, result) => self.ended(id, result),
+        }
+    }
+
+    fn begun(&mut self, id: DownloadId, started: &Started) {
+        let (name, path) = (started.name.clone(), started.path.clone());
+        let first = self
+            .queue
+            .item(id)
+            .and_then(|item| item.wanted.urls.first());
+        let url = first.and_then(|url| url.parse().ok());
+        if let Some(active) = self.active.get_mut(&id) {
+            (active.object, active.name) = (started.object, name.clone());
+            active.explanation = url.map(|url| Explanation::begin(&url, started));
+        }
+        self.change(|queue| queue.named(id, name, path));
+    }
+
+    /// Keeps where what a run brought came from.
+    fn explain(&mut self, id: DownloadId, provenance: Provenance) {
+        let active = self.active.get(&id);
+        let Some(mut explanation) = active.and_then(|active| active.explanation.clone()) else {
+            return;
+        };
+        explanation.end(provenance, UnixTime::now());
+        if let Err(error) = Explanations::of(&self.options.home).keep(explanation) {
+            self.problem(error.to_string());
+        }
+    }
+
+    fn progress(&mut self, id: DownloadId, snapshot: Snapshot) {
+        let Some(active) = self.active.get_mut(&id) else {
+            return;
+        };
+        active.snapshot = snapshot;
+        let received = snapshot.from_edge + snapshot.from_peers;
+        let more = received.saturating_sub(active.received);
+        active.received = active.received.max(received);
+        if let (Some(object), true) = (active.object, more > 0) {
+            self.steward.budget().receive(object, more);
+        }
+    }
+
+    fn complete(&mut self, id: DownloadId, report: &Report) {
+        let Some(active) = self.active.get(&id) else {
+            return;
+        };
+        let mut snapshot = active.snapshot;
+        (snapshot.done, snapshot.size) = (report.size, Some(report.size));
+        (snapshot.from_edge, snapshot.from_peers) = (report.from_edge, report.from_peers);
+        (snapshot.rate_down, snapshot.eta_s) = (0, None);
+        let done = Happening::Downloaded {
+            name: active.name.clone(),
+            size: report.size,
+            from_edge: report.from_edge,
+            from_peers: report.from_peers,
+        };
+        self.progress(id, snapshot);
+        self.note(done);
+        // Whether it is shared on, its end tells; until then it keeps no other from running.
+        self.change(|queue| queue.completed(id, true, UnixTime::now()));
+    }
+
+    fn ended(&mut self, id: DownloadId, result: Result<Report, String>) {
+        let Some(mut active) = self.active.remove(&id) else {
+            return;
+        };
+        match result {
+            Ok(report) => {
+                active.snapshot.uploaded = report.uploaded;
+                self.change(|queue| queue.sharing_ended(id));
+            }
+            Err(why) => {
+                let running =
+                    { self.queue.item(id) }.is_some_and(|item| item.phase == Phase::Running);
+                if running && !self.again.contains(&id) && !self.stop.is_cancelled() {
+                    let name = active.name.clone();
+                    self.note(Happening::DownloadFailed {
+                        name,
+                        why: why.clone(),
+                    });
+                    self.change(|queue| queue.failed(id, why, UnixTime::now()));
+                }
+            }
+        }
+        self.note_shared_by(&mut active);
+        self.go_on();
+    }
+
+    /// Notes what has gone out since it was noted last.
+    pub(super) fn note_shared(&mut self) {
+        let mut active = std::mem::take(&mut self.active);
+        active
+            .values_mut()
+            .for_each(|active| self.note_shared_by(active));
+        self.active = active;
+    }
+
+    fn note_shared_by(&mut self, active: &mut Active) {
+        let uploaded = active.snapshot.uploaded;
+        let bytes = uploaded - std::mem::replace(&mut active.uploaded_noted, uploaded);
+        if bytes > 0 {
+            self.note(Happening::Shared {
+                name: active.name.clone(),
+                bytes,
+            });
+        }
+    }
+}

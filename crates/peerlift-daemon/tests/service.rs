@@ -1,0 +1,525 @@
+//! The background service from outside, in this process: its API, its socket, its queue on disk.
+
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use peerlift_daemon::SystemLog;
+use peerlift_daemon::activity::{ActivityLog, Happening};
+use peerlift_daemon::home::Home;
+use peerlift_daemon::machine::{Conditions, Hours, MinuteOfDay, PauseRules};
+use peerlift_daemon::service::{Local, LocalError, Options, ROUTES, ServiceError, run};
+use peerlift_daemon::steward::ShareRules;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+struct Running {
+    local: Local,
+    stop: CancellationToken,
+    task: JoinHandle<Result<&'static str, ServiceError>>,
+}
+
+fn options(root: &Path) -> Options {
+    Options {
+        home: Home::below(root),
+        rules: ShareRules {
+            pause: PauseRules {
+                metered: false,
+                ..PauseRules::default()
+            },
+            ..ShareRules::default()
+        },
+        jobs: 1,
+        download_hours: Hours::Always,
+        idle: Duration::from_secs(3600),
+        settings: root.join("config.toml"),
+        policy_file: root.join("policy.toml"),
+        conditions: Conditions::below(root),
+        system: SystemLog::at("/nonexistent".into(), "/nonexistent".into()),
+        started_by: "a test".to_owned(),
+    }
+}
+
+impl Running {
+    async fn start(root: &Path) -> Self {
+        Self::start_with(options(root)).await
+    }
+
+    async fn start_with(options: Options) -> Self {
+        let (sender, ready) = oneshot::channel();
+        let stop = CancellationToken::new();
+        let local = Local::of(&options.home);
+        let task = tokio::spawn(run(options, stop.clone(), move || sender.send(()).unwrap()));
+        ready.await.expect("the service starts");
+        Self { local, stop, task }
+    }
+
+    async fn ask(&self, method: &str, path: &str, content: Option<Value>) -> Value {
+        self.local.ask(method, path, content).await.unwrap()
+    }
+
+    async fn refused(&self, method: &str, path: &str, content: Option<Value>) -> u16 {
+        match self.local.ask(method, path, content).await {
+            Err(LocalError::Refused { status, .. }) => status,
+            other => panic!("{method} {path}: {other:?}"),
+        }
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+fn wanted(folder: &Path) -> Option<Value> {
+    // Port 9 of this machine refuses, or nobody answers: it fails or waits, and needs no network.
+    Some(
+        json!({"urls": ["http://127.0.0.1:9/a"], "folder": folder, "not_before": "2099-01-01T00:00:00Z"}),
+    )
+}
+
+#[test]
+fn the_document_describes_exactly_what_is_answered() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/local-api.openapi.json");
+    let document: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let mut described: Vec<(String, String)> = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let methods = methods.as_object().unwrap().keys();
+        described.extend(methods.map(|method| (path.clone(), method.to_uppercase())));
+    }
+    let mut answered: Vec<(String, String)> = ROUTES
+        .iter()
+        .map(|route| (route.path.to_owned(), route.method.to_owned()))
+        .collect();
+    described.sort();
+    answered.sort();
+    assert_eq!(described, answered);
+}
+
+#[tokio::test]
+async fn every_route_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Running::start(folder.path()).await;
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/local-api.openapi.json");
+    let document: Value = serde_json::from_slice(&fs::read(document).unwrap()).unwrap();
+    let key = "ab".repeat(32);
+    for route in ROUTES.iter().filter(|route| route.path != "/v1/stop") {
+        let path = route.path.replace("{publisher}", &key).replace("{id}", "1");
+        let answer = service
+            .local
+            .request(route.method, &path, Some(json!({})))
+            .await
+            .unwrap();
+        assert_ne!(answer.status, 405, "{path}");
+        assert_ne!(answer.status, 500, "{path}: {}", answer.value);
+        // What is answered well has the members that the document names, and no others.
+        let described = &document["paths"][route.path][route.method.to_lowercase()]["responses"]["200"]
+            ["content"]["application/json"]["schema"]["$ref"];
+        let Some(name) = described.as_str().and_then(|text| text.rsplit('/').next()) else {
+            continue;
+        };
+        if answer.status == 200 {
+            let properties = document["components"]["schemas"][name]["properties"]
+                .as_object()
+                .unwrap();
+            for member in answer.value.as_object().unwrap().keys() {
+                assert!(
+                    properties.contains_key(member),
+                    "{name}.{member} is not described"
+                );
+            }
+        }
+    }
+    service.end().await;
+}
+
+#[tokio::test]
+async fn downloads_are_queued_paused_and_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Running::start(folder.path()).await;
+    assert_eq!(
+        service
+            .ask("POST", "/v1/downloads", wanted(folder.path()))
+            .await["id"],
+        1
+    );
+    let state = |value: Value| value["state"].as_str().unwrap().to_owned();
+    assert_eq!(
+        state(service.ask("GET", "/v1/downloads/1", None).await),
+        "waiting"
+    );
+    service.ask("POST", "/v1/downloads/1/pause", None).await;
+    assert_eq!(
+        state(service.ask("GET", "/v1/downloads/1", None).await),
+        "paused"
+    );
+    service.ask("POST", "/v1/downloads/1/resume", None).await;
+    let high = Some(json!({"priority": "high"}));
+    service.ask("PUT", "/v1/downloads/1/priority", high).await;
+    let download = service.ask("GET", "/v1/downloads/1", None).await;
+    assert_eq!(download["wanted"]["priority"], "high");
+    service.ask("DELETE", "/v1/downloads/1", None).await;
+    assert_eq!(service.refused("GET", "/v1/downloads/1", None).await, 404);
+    service.end().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_refused_with_a_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Running::start(folder.path()).await;
+    for (method, path, content, status) in [
+        ("GET", "/v1/nothing", None, 404),
+        ("GET", "/", None, 404),
+        ("DELETE", "/v1/status", None, 405),
+        ("POST", "/v1/downloads", None, 400),
+        (
+            "POST",
+            "/v1/downloads",
+            Some(json!({"urls": [], "folder": "/tmp"})),
+            400,
+        ),
+        (
+            "POST",
+            "/v1/downloads",
+            Some(json!({"urls": ["file:///etc/passwd"], "folder": "/tmp"})),
+            400,
+        ),
+        (
+            "POST",
+            "/v1/downloads",
+            Some(json!({"urls": ["http://h/a"], "folder": "here"})),
+            400,
+        ),
+        (
+            "POST",
+            "/v1/downloads",
+            Some(json!({"urls": ["http://h/a"], "folder": "/", "x": 1})),
+            400,
+        ),
+        (
+            "POST",
+            "/v1/downloads",
+            Some(json!("x".repeat(100_000))),
+            413,
+        ),
+        ("POST", "/v1/downloads/9/pause", None, 404),
+        ("POST", "/v1/downloads/nine/pause", None, 400),
+        (
+            "PUT",
+            "/v1/consents/zz",
+            Some(json!({"agreed": "off", "asked_by": "", "text": ""})),
+            400,
+        ),
+        ("DELETE", "/v1/applications/org.none", None, 404),
+    ] {
+        assert_eq!(
+            service.refused(method, path, content).await,
+            status,
+            "{method} {path}"
+        );
+    }
+    service.end().await;
+}
+
+#[tokio::test]
+async fn downloads_wait_for_their_hours() {
+    static HOUR: AtomicU16 = AtomicU16::new(12);
+    let clock = || MinuteOfDay::at(HOUR.load(Ordering::Relaxed), 0).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let service = Running::start_with(Options {
+        download_hours: "22:00-06:00".parse().unwrap(),
+        conditions: Conditions::below(folder.path()).with_clock(clock),
+        ..options(folder.path())
+    })
+    .await;
+    let wanted = json!({"urls": ["http://127.0.0.1:9/a"], "folder": folder.path()});
+    service.ask("POST", "/v1/downloads", Some(wanted)).await;
+    let status = service.ask("GET", "/v1/status", None).await;
+    assert_eq!(
+        (&status["downloads_wait_for"], &status["waiting"]),
+        (&json!("22:00-06:00"), &json!(1))
+    );
+    HOUR.store(23, Ordering::Relaxed);
+    // Whatever is asked, the queue is looked at.
+    let status = service.ask("GET", "/v1/status", None).await;
+    assert_eq!(status["downloads_wait_for"], Value::Null);
+    let download = service.ask("GET", "/v1/downloads/1", None).await;
+    assert_ne!(download["state"], "waiting");
+    service.end().await;
+}
+
+#[tokio::test]
+async fn the_queue_outlives_the_service() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Running::start(folder.path()).await;
+    service
+        .ask("POST", "/v1/downloads", wanted(folder.path()))
+        .await;
+    service.end().await;
+    let service = Running::start(folder.path()).await;
+    assert_eq!(
+        service.ask("GET", "/v1/downloads/1", None).await["state"],
+        "waiting"
+    );
+    assert_eq!(
+        service
+            .ask("POST", "/v1/downloads", wanted(folder.path()))
+            .await["id"],
+        2
+    );
+    service.end().await;
+}
+
+#[tokio::test]
+async fn a_damaged_queue_is_moved_aside_and_told_and_a_later_one_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::below(folder.path());
+    fs::create_dir_all(&home.data).unwrap();
+    fs::write(home.downloads(), "{\"version\":1,\"rec").unwrap();
+    let service = Running::start(folder.path()).await;
+    let status = service.ask("GET", "/v1/status", None).await;
+    assert!(
+        status["problems"][0]
+            .as_str()
+            .unwrap()
+            .contains("damaged-1"),
+        "{status}"
+    );
+    service.end().await;
+
+    let later = "{\"version\":7,\"whatever\":true}";
+    fs::write(home.downloads(), later).unwrap();
+    let ended = run(options(folder.path()), CancellationToken::new(), || ()).await;
+    assert!(matches!(ended, Err(ServiceError::State(_))), "{ended:?}");
+    assert_eq!(fs::read_to_string(home.downloads()).unwrap(), later);
+}
+
+#[tokio::test]
+async fn a_second_service_says_that_there_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Running::start(folder.path()).await;
+    let second = run(options(folder.path()), CancellationToken::new(), || ()).await;
+    let error = second.unwrap_err().to_string();
+    assert!(
+        error.contains(&format!("process {}", std::process::id())),
+        "{error}"
+    );
+    // And the first one is none the worse for it.
+    service.ask("GET", "/v1/status", None).await;
+    service.end().await;
+}
+
+#[tokio::test]
+async fn only_the_user_can_open_the_socket_and_it_goes_with_the_service() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::below(folder.path());
+    let service = Running::start(folder.path()).await;
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&home.socket()), 0o600);
+    assert_eq!(mode(&home.runtime), 0o700);
+    service.end().await;
+    assert!(!home.socket().exists());
+}
+
+#[tokio::test]
+async fn nobody_needs_it_and_it_leaves() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options {
+        idle: Duration::ZERO,
+        ..options(folder.path())
+    };
+    let home = options.home.clone();
+    let why = run(options, CancellationToken::new(), || ()).await.unwrap();
+    assert!(why.contains("nobody needs it"), "{why}");
+    let log = ActivityLog::at(home.activity(), SystemLog::of_machine());
+    let entries = log.check().unwrap().entries;
+    assert!(
+        matches!(&entries.last().unwrap().what, Happening::Stopped { why } if why.contains("nobody"))
+    );
+}
+
+#[tokio::test]
+async fn a_pause_is_seen_at_once_and_consents_are_noted() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Running::start(folder.path()).await;
+    service.ask("POST", "/v1/sharing/pause", None).await;
+    let status = service.ask("GET", "/v1/status", None).await;
+    assert_eq!(
+        (&status["sharing_paused"], &status["downloads_paused"]),
+        (&json!(true), &json!(false))
+    );
+    assert_eq!(status["pauses"][0]["reason"], "user");
+    assert_eq!(
+        status["listening"],
+        json!([]),
+        "nothing listens before a yes"
+    );
+
+    let key = "ab".repeat(32);
+    let yes = json!({"agreed": "in-background", "asked_by": "a test", "text": "May we?"});
+    service
+        .ask("PUT", &format!("/v1/consents/{key}"), Some(yes))
+        .await;
+    let consents = service.ask("GET", "/v1/consents", None).await;
+    assert_eq!(consents[0]["text"], "May we?");
+    let activity = service.ask("GET", "/v1/activity", None).await;
+    let last = activity["entries"].as_array().unwrap().last().unwrap();
+    assert_eq!(
+        (&last["kind"], &last["agreed"]),
+        (&json!("consent"), &json!("in-background"))
+    );
+    assert_eq!(activity["intact"], true);
+    service.end().await;
+}
+
+#[tokio::test]
+async fn the_port_answers_only_who_knows_the_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Running::start(folder.path()).await;
+    let opened = service.ask("POST", "/v1/port", None).await;
+    let port = u16::try_from(opened["port"].as_u64().unwrap()).unwrap();
+    let secret = opened["secret"].as_str().unwrap().to_owned();
+    let ask = move |lines: String| {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let request = format!("GET /v1/status HTTP/1.1\r\n{lines}Connection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let answers = tokio::task::spawn_blocking(move || {
+        let host = format!("Host: 127.0.0.1:{port}\r\n");
+        let knows = format!("Authorization: Bearer {secret}\r\n");
+        [
+            ask(format!("{host}{knows}")),
+            ask(host.clone()),
+            ask(format!("Host: evil.example\r\n{knows}")),
+            ask(format!("{host}{knows}Origin: https://evil.example\r\n")),
+        ]
+    });
+    let answers = answers.await.unwrap();
+    let status: Vec<&str> = answers.iter().map(|answer| &answer[9..12]).collect();
+    assert_eq!(status, ["200", "401", "403", "403"]);
+    let head = answers[0].to_ascii_lowercase();
+    assert!(
+        head.contains("content-security-policy: default-src 'none'"),
+        "{head}"
+    );
+    assert!(!head.contains("access-control-allow"), "{head}");
+    // Asked again, it is the same port.
+    assert_eq!(service.ask("POST", "/v1/port", None).await["port"], port);
+    service.end().await;
+}
+
+#[tokio::test]
+async fn a_removal_and_an_administrator_keep_it_from_starting() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::below(folder.path());
+    fs::write(
+        folder.path().join("policy.toml"),
+        "allowed = false\ncontact = \"ask Kim\"\n",
+    )
+    .unwrap();
+    let ended = run(options(folder.path()), CancellationToken::new(), || ()).await;
+    assert!(ended.unwrap_err().to_string().contains("ask Kim"));
+    fs::create_dir_all(home.marker.parent().unwrap()).unwrap();
+    fs::write(&home.marker, "").unwrap();
+    let ended = run(options(folder.path()), CancellationToken::new(), || ()).await;
+    assert!(matches!(ended, Err(ServiceError::Removed)));
+    assert!(
+        !home.data.exists() && !home.runtime.exists(),
+        "nothing came back"
+    );
+}
+
+#[tokio::test]
+async fn settings_are_written_and_hold_from_then_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Running::start(folder.path()).await;
+    let mut share = service.ask("GET", "/v1/settings", None).await["share"].clone();
+    share["limits"]["month-bytes"] = json!(7_000_000_000_u64);
+    let answer = service
+        .ask("PUT", "/v1/settings", Some(share.clone()))
+        .await;
+    assert_eq!(answer["share"], share);
+    let sharing = service.ask("GET", "/v1/sharing", None).await;
+    assert_eq!(sharing["limits"]["month-bytes"], 7_000_000_000_u64);
+    let file = folder.path().join("config.toml");
+    let written = fs::read_to_string(&file).unwrap();
+    assert!(written.contains("month = \"7000000000\""), "{written}");
+
+    for (member, nonsense) in [("uplink-percent", json!(0)), ("shaer", json!(true))] {
+        let mut wrong = share.clone();
+        wrong[member] = nonsense;
+        let status = service.refused("PUT", "/v1/settings", Some(wrong)).await;
+        assert_eq!(status, 400, "{member}");
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), written);
+    service.end().await;
+}
+
+#[tokio::test]
+async fn whoever_has_an_answer_can_be_asked_again_in_the_same_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Running::start(folder.path()).await;
+    assert_eq!(service.ask("GET", "/v1/questions", None).await, json!([]));
+    let key = "ab".repeat(32);
+    let answer = json!({"agreed": "in-background", "asked_by": "a test", "text": "May we?", "publisher_name": "Example OS"});
+    let path = format!("/v1/consents/{key}");
+    service.ask("PUT", &path, Some(answer)).await;
+    let questions = service.ask("GET", "/v1/questions", None).await;
+    assert_eq!(questions[0]["publisher"], key);
+    assert_eq!(questions[0]["answer"], "in-background");
+    for yes in ["while-downloading", "in-background"] {
+        let text = questions[0]["texts"][yes].as_str().unwrap();
+        assert!(
+            text.contains("Example OS") && text.contains("IP address"),
+            "{text}"
+        );
+    }
+    service.end().await;
+}
+
+#[tokio::test]
+async fn a_removal_from_within_ends_the_service_and_is_honoured() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Running::start(folder.path()).await;
+    let unsure = Some(json!({"confirm": false}));
+    assert_eq!(service.refused("POST", "/v1/remove", unsure).await, 400);
+    service
+        .ask("POST", "/v1/remove", Some(json!({"confirm": true})))
+        .await;
+    let why = service.task.await.unwrap().unwrap();
+    assert_eq!(why, "it was removed");
+    let home = Home::below(folder.path());
+    assert!(home.marker.exists() && !home.data.exists());
+    let again = run(options(folder.path()), CancellationToken::new(), || ()).await;
+    assert!(matches!(again, Err(ServiceError::Removed)));
+}
+
+#[tokio::test]
+async fn with_the_last_application_it_removes_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Running::start(folder.path()).await;
+    for id in ["org.a", "org.b"] {
+        let application = json!({"id": id, "name": "A game"});
+        service
+            .ask("POST", "/v1/applications", Some(application))
+            .await;
+    }
+    let released = service.ask("DELETE", "/v1/applications/org.a", None).await;
+    assert_eq!(released["last"], false);
+    let released = service.ask("DELETE", "/v1/applications/org.b", None).await;
+    assert_eq!(released["last"], true);
+    assert_eq!(service.task.await.unwrap().unwrap(), "it was removed");
+    let home = Home::below(folder.path());
+    assert!(home.marker.exists() && !home.data.exists());
+}
