@@ -9,9 +9,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use peerlift_daemon::limits::Limits;
+use peerlift_daemon::machine::{Hours, PauseRules};
+use peerlift_daemon::steward::ShareRules;
 use serde::Deserialize;
 
-use crate::args::{self, GoalSetting, Limit, ShareWord};
+use crate::args::{self, AccessWord, GoalSetting, Limit, ShareWord, Size};
 use crate::failure::{Exit, Failure, printable};
 
 /// The longest configuration file that is read; all settings with comments need 4 KiB.
@@ -24,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) get: GetConfig,
     pub(crate) publish: PublishConfig,
     pub(crate) serve: ServeConfig,
+    pub(crate) share: ShareConfig,
+    pub(crate) control: ControlSection,
 }
 
 /// What the reference says of one setting.
@@ -88,6 +93,8 @@ section! {
         /// Cap on everything that comes in, such as "5M" or "40Mbit".
         #[serde(deserialize_with = "args::from_text")]
         limit_down: Limit = Limit(None), "\"unlimited\"";
+        /// Whether what goes out to other downloaders gives way to everything else on the line.
+        polite: bool = false, "false";
         /// Cap on everything that goes out to other downloaders.
         #[serde(deserialize_with = "args::from_text")]
         limit_up: Limit = Limit(None), "\"unlimited\"";
@@ -95,6 +102,11 @@ section! {
         connections: u8 = 4, "4";
         /// Files downloaded at the same time, 1 to 16.
         jobs: u8 = 3, "3";
+        /// The hours in which the background service downloads, by the machine's clock:
+        /// "always", or such as "22:00-06:00".
+        background_hours: Hours = Hours::Always, "\"always\"";
+        /// The file of the publisher's token that is shown to servers; "" is none.
+        token: PathBuf = PathBuf::new(), "\"\"";
         /// How long nothing may arrive before a download gives up.
         #[serde(deserialize_with = "args::duration")]
         timeout: Duration = Duration::from_secs(60), "\"60s\"";
@@ -116,6 +128,11 @@ section! {
         control: Vec<String> = Vec::new(), "[]";
         /// URLs of relays; "URL,quic=PORT" names the UDP port. `serve` adds its own.
         relays: Vec<String> = Vec::new(), "[]";
+        /// Who may fetch: "public", or "token": whoever shows a token of the publisher's.
+        #[serde(deserialize_with = "args::from_text")]
+        access: AccessWord = AccessWord::Public, "\"public\"";
+        /// Whether tokens are taken that are bound to no key.
+        allow_unbound_tokens: bool = false, "false";
         /// Whether to compute the SHA-256, which is there for people only.
         sha256: bool = true, "true";
     }
@@ -137,6 +154,89 @@ section! {
         relay: bool = true, "true";
         /// The UDP port where the relay tells clients their address, with TLS; 0 for none.
         relay_quic_port: u16 = 7842, "7842";
+    }
+}
+
+section! {
+    /// Sharing with other downloaders: how much, and when to rest. The machine's administrator may
+    /// be stricter (/etc/peerlift/policy.toml).
+    ShareConfig {
+        /// Bytes sent for each byte received, over the life of this installation.
+        ratio: f64 = 1.0, "1.0";
+        /// Bytes sent in a calendar month.
+        #[serde(deserialize_with = "args::from_text")]
+        month: Size = Size(20_000_000_000), "\"20000000000\"";
+        /// Bytes sent of one file.
+        #[serde(deserialize_with = "args::from_text")]
+        file: Size = Size(10_000_000_000), "\"10000000000\"";
+        /// The part of the measured uplink that may be used, in percent, 1 to 100.
+        uplink_percent: u8 = 50, "50";
+        /// Whether uploads rest on a metered network, as NetworkManager tells.
+        pause_on_metered: bool = true, "true";
+        /// Whether uploads rest on battery.
+        pause_on_battery: bool = true, "true";
+        /// Whether uploads rest while everything goes through a VPN.
+        pause_on_vpn: bool = true, "true";
+        /// The hours in which uploads may go, by the machine's clock: "always", or such as
+        /// "22:00-06:00".
+        hours: Hours = Hours::Always, "\"always\"";
+    }
+}
+
+impl ShareConfig {
+    /// As the keeper of uploads wants it.
+    pub(crate) fn rules(&self) -> ShareRules {
+        ShareRules {
+            limits: Limits {
+                ratio: self.ratio,
+                month_bytes: self.month.0,
+                object_bytes: self.file.0,
+            },
+            uplink_percent: self.uplink_percent,
+            pause: PauseRules {
+                metered: self.pause_on_metered,
+                battery: self.pause_on_battery,
+                vpn: self.pause_on_vpn,
+            },
+            hours: self.hours,
+        }
+    }
+}
+
+section! {
+    /// `peerlift control`.
+    ControlSection {
+        /// Where to listen.
+        listen: Vec<SocketAddr> = vec![SocketAddr::from(([0, 0, 0, 0], 8443))],
+            "[\"0.0.0.0:8443\"]";
+        /// The file of the certificates (PEM, leaf first); "" for no TLS, behind a proxy that has some.
+        tls_cert: PathBuf = PathBuf::new(), "\"\"";
+        /// The key of the certificate.
+        tls_key: PathBuf = PathBuf::new(), "\"\"";
+        /// Where operators ask: metrics and commands. Whoever reaches it is the operator.
+        admin: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 7844)), "\"127.0.0.1:7844\"";
+        /// The policy file; "" is the default policy.
+        policy: PathBuf = PathBuf::new(), "\"\"";
+        /// An MMDB file that knows autonomous systems; "" for none.
+        as_database: PathBuf = PathBuf::new(), "\"\"";
+        /// The same of countries or cities.
+        country_database: PathBuf = PathBuf::new(), "\"\"";
+        /// Sessions at once. Each takes memory: docs/operating.md says how much.
+        sessions: usize = 100_000, "100000";
+        /// Logins a second. Others are told when to come back.
+        logins_per_s: u32 = 1_000, "1000";
+        /// How often an idle client shows that it is there. Longer saves traffic; the kernel notices
+        /// most of those that vanish before.
+        #[serde(deserialize_with = "args::duration")]
+        keep_alive: Duration = Duration::from_secs(600), "\"10min\"";
+        /// Entries a second that are asked for again when the directory is lost.
+        recall_entries_per_s: u64 = 50_000, "50000";
+        /// A Redis or Valkey where this node and others share their directory: "redis://…",
+        /// "redis+cluster://…", "redis+sentinel://…", with rediss over TLS; "" for none.
+        directory: String = String::new(), "\"\"";
+        /// How long clients are sent elsewhere, one after another, before the node ends.
+        #[serde(deserialize_with = "args::duration")]
+        drain: Duration = Duration::from_secs(10), "\"10s\"";
     }
 }
 
@@ -177,6 +277,16 @@ impl Config {
                 return Err(format!("{name} = {value} is not between 1 and 16"));
             }
         }
+        let share = &config.share;
+        if !(1..=100).contains(&share.uplink_percent) {
+            let percent = share.uplink_percent;
+            return Err(format!(
+                "uplink-percent = {percent} is not between 1 and 100"
+            ));
+        }
+        if !(0.0..=f64::MAX).contains(&share.ratio) {
+            return Err(format!("ratio = {} is not 0 or more", share.ratio));
+        }
         Ok(config)
     }
 }
@@ -210,6 +320,8 @@ mod tests {
             ("get", GetConfig::REFERENCE),
             ("publish", PublishConfig::REFERENCE),
             ("serve", ServeConfig::REFERENCE),
+            ("share", ShareConfig::REFERENCE),
+            ("control", ControlSection::REFERENCE),
         ] {
             text.push_str(&format!("\n[{name}]\n"));
             for setting in settings {

@@ -1,196 +1,86 @@
-//! The question whether to share, and the record of its answer.
+//! The question whether to share. The record of its answer is `peerlift-daemon`'s.
 //!
 //! It is asked in plain words, in a terminal, once for each publisher; nothing but a yes is a yes.
-//! The record says who asked, for whom, when, in which words, and what was answered.
 
-use std::fmt;
-use std::fs;
 use std::io::{self, BufRead, Write};
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
-use peerlift_model::PublisherId;
-use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use peerlift_daemon::consent::{Agreed, Answer, ConsentError, Consents, Subject};
+use peerlift_daemon::question::Question;
 
-use crate::failure::{Exit, Failure, printable};
+use crate::failure::{Exit, Failure};
 
-/// The longest record that is read back; some 1.5 KiB an answer.
-const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Which program asks.
+pub(crate) const ASKED_BY: &str = concat!("peerlift ", env!("CARGO_PKG_VERSION"));
 
-/// The answers on disk.
+/// A question that was answered.
 #[derive(Debug)]
-pub(crate) struct Consents {
-    path: PathBuf,
-}
-
-/// Whom a question is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Subject {
-    pub(crate) publisher: PublisherId,
-    /// What the publisher calls itself; may be empty.
-    pub(crate) publisher_name: String,
-    /// Where the file was found.
-    pub(crate) origin: String,
-}
-
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Record {
-    answers: Vec<Answer>,
-}
-
-/// One question and its answer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Answer {
-    /// Which program asked.
-    asked_by: String,
-    /// For files of which publisher: its key.
-    publisher: String,
-    publisher_name: String,
-    origin: String,
-    /// When it was answered (RFC 3339, UTC).
-    at: String,
-    /// Which account of this machine answered.
-    answered_by: String,
-    /// The text that was shown.
-    text: String,
+pub(crate) struct Asked {
     /// What was agreed to.
-    share: Agreed,
+    pub(crate) agreed: Agreed,
+    /// What was kept; `None`: the input ended, which is no answer.
+    pub(crate) answer: Option<Answer>,
 }
 
-/// What a person agreed to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Agreed {
-    /// Nothing.
-    Off,
-    /// To share while downloading.
-    WhileDownloading,
-}
-
-impl Consents {
-    pub(crate) fn at(path: PathBuf) -> Self {
-        Self { path }
+/// Asks, and keeps the answer. An end of input is no answer: it shares nothing and is not kept.
+pub(crate) fn ask(
+    consents: &Consents,
+    subject: &Subject,
+    yes: Agreed,
+    input: &mut impl BufRead,
+    output: &mut impl Write,
+) -> Result<Asked, Failure> {
+    let text = Question {
+        subject,
+        yes,
+        record: consents.path(),
     }
-
-    /// Whether anybody was ever asked.
-    pub(crate) fn is_empty(&self) -> bool {
-        !self.path.exists()
-    }
-
-    /// The last answer about a publisher.
-    pub(crate) fn recall(&self, publisher: PublisherId) -> Result<Option<Agreed>, Failure> {
-        let record = self.load().map_err(|error| self.unusable(&error))?;
-        let about = |answer: &&Answer| answer.publisher.parse() == Ok(publisher);
-        Ok(record
-            .answers
-            .iter()
-            .rev()
-            .find(about)
-            .map(|answer| answer.share))
-    }
-
-    /// Asks, and keeps the answer. An end of input is no answer: it shares nothing and is not kept.
-    pub(crate) fn ask(
-        &self,
-        subject: &Subject,
-        input: &mut impl BufRead,
-        output: &mut impl Write,
-    ) -> Result<Agreed, Failure> {
-        let text = Question {
-            subject,
-            record: &self.path,
-        }
-        .to_string();
-        let cannot_ask = |error: io::Error| Failure::caused(Exit::Other, "cannot ask", &error);
-        let Some(share) = ask_until_clear(&text, input, output).map_err(cannot_ask)? else {
-            return Ok(Agreed::Off);
-        };
-        self.keep(subject, text, share)
-            .map_err(|error| self.unusable(&error))?;
-        Ok(share)
-    }
-
-    fn keep(&self, subject: &Subject, text: String, share: Agreed) -> io::Result<()> {
-        if let Some(folder) = self.path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let lock = fs::File::create(self.path.with_extension("lock"))?;
-        lock.lock()?;
-        let mut record = self.load()?;
-        record.answers.push(Answer {
-            asked_by: concat!("peerlift get ", env!("CARGO_PKG_VERSION")).to_owned(),
-            publisher: subject.publisher.to_string(),
-            publisher_name: subject.publisher_name.clone(),
-            origin: subject.origin.clone(),
-            at: utc_now(),
-            answered_by: account(),
-            text,
-            share,
+    .to_string();
+    let cannot_ask = |error: io::Error| Failure::caused(Exit::Other, "cannot ask", &error);
+    let Some(agreed) = ask_until_clear(&text, yes, input, output).map_err(cannot_ask)? else {
+        return Ok(Asked {
+            agreed: Agreed::Off,
+            answer: None,
         });
-        let fresh = self.path.with_extension("new");
-        fs::write(&fresh, serde_json::to_vec_pretty(&record)?)?;
-        fs::rename(fresh, &self.path)
-    }
-
-    fn load(&self) -> io::Result<Record> {
-        let size = match fs::metadata(&self.path) {
-            Ok(metadata) => metadata.len(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Record::default()),
-            Err(error) => return Err(error),
-        };
-        if size > FILE_BYTES_MAX {
-            return Err(io::Error::other("it is too large"));
-        }
-        Ok(serde_json::from_slice(&fs::read(&self.path)?)?)
-    }
-
-    fn unusable(&self, error: &io::Error) -> Failure {
-        Failure::caused(Exit::Storage, self.path.display(), error)
-            .hint("repair or delete the file, or decide with --share")
-    }
+    };
+    let answer = consents
+        .keep(subject, ASKED_BY, &text, agreed)
+        .map_err(unusable)?;
+    Ok(Asked {
+        agreed,
+        answer: Some(answer),
+    })
 }
 
-/// The words of the question.
-struct Question<'a> {
-    subject: &'a Subject,
-    record: &'a Path,
+/// The text that would be shown.
+pub(crate) fn text(consents: &Consents, subject: &Subject, yes: Agreed) -> String {
+    Question {
+        subject,
+        yes,
+        record: consents.path(),
+    }
+    .to_string()
 }
 
-impl fmt::Display for Question<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Subject {
-            publisher,
-            publisher_name,
-            origin,
-        } = self.subject;
-        let name = match printable(publisher_name) {
-            empty if empty.is_empty() => "The publisher".to_owned(),
-            name => format!("{name:?}"),
-        };
-        write!(
-            f,
-            "{name} at {origin} (key {}) asks you to help other downloaders.\n\
-             If you agree, this computer sends them parts of the files of this publisher that you\n\
-             download: only while the download runs, and only verified parts. They will see your\n\
-             IP address. --limit-up caps the speed. The download works just as well without.\n\
-             Your answer is kept in {}.",
-            publisher.short(),
-            self.record.display(),
-        )
-    }
+/// The record cannot be used.
+pub(crate) fn unusable(error: ConsentError) -> Failure {
+    Failure::caused(Exit::Storage, error.path.display(), &error.source)
+        .hint("repair or delete the file, or decide with --share")
 }
 
 /// The answer; `None` when the input ends without one.
 fn ask_until_clear(
     text: &str,
+    yes: Agreed,
     input: &mut impl BufRead,
     output: &mut impl Write,
 ) -> io::Result<Option<Agreed>> {
+    let question = match yes {
+        Agreed::Off | Agreed::WhileDownloading => "Share while downloading?",
+        Agreed::InBackground => "Share in the background?",
+    };
     writeln!(output, "{text}")?;
     loop {
-        write!(output, "Share while downloading? [y/N] ")?;
+        write!(output, "{question} [y/N] ")?;
         output.flush()?;
         let mut line = String::new();
         if input.read_line(&mut line)? == 0 {
@@ -198,29 +88,17 @@ fn ask_until_clear(
             return Ok(None);
         }
         match line.trim().to_lowercase().as_str() {
-            "y" | "yes" => return Ok(Some(Agreed::WhileDownloading)),
+            "y" | "yes" => return Ok(Some(yes)),
             "" | "n" | "no" => return Ok(Some(Agreed::Off)),
             _ => writeln!(output, "Please answer y or n.")?,
         }
     }
 }
 
-fn utc_now() -> String {
-    OffsetDateTime::from(SystemTime::now())
-        .format(&Rfc3339)
-        .unwrap_or_default()
-}
-
-fn account() -> String {
-    let uid = rustix::process::getuid().as_raw();
-    std::env::var("USER").map_or_else(
-        |_| format!("uid {uid}"),
-        |name| format!("{name} (uid {uid})"),
-    )
-}
-
 #[cfg(test)]
 mod tests {
+    use peerlift_model::PublisherId;
+
     use super::*;
 
     fn subject(byte: u8) -> Subject {
@@ -233,10 +111,9 @@ mod tests {
 
     fn ask(consents: &Consents, subject: &Subject, typed: &str) -> (Agreed, String) {
         let mut shown = Vec::new();
-        let agreed = consents
-            .ask(subject, &mut typed.as_bytes(), &mut shown)
-            .unwrap();
-        (agreed, String::from_utf8(shown).unwrap())
+        let yes = Agreed::WhileDownloading;
+        let asked = super::ask(consents, subject, yes, &mut typed.as_bytes(), &mut shown).unwrap();
+        (asked.agreed, String::from_utf8(shown).unwrap())
     }
 
     #[test]
@@ -263,22 +140,28 @@ mod tests {
     fn an_answer_is_kept_for_its_publisher_with_the_words_shown() {
         let folder = tempfile::tempdir().unwrap();
         let consents = Consents::at(folder.path().join("data/consent.json"));
-        assert_eq!(consents.recall(subject(1).publisher), Ok(None));
+        assert_eq!(consents.recall(subject(1).publisher).unwrap(), None);
 
         let (_, shown) = ask(&consents, &subject(1), "y\n");
         ask(&consents, &subject(2), "n\n");
         assert_eq!(
-            consents.recall(subject(1).publisher),
-            Ok(Some(Agreed::WhileDownloading))
+            consents.recall(subject(1).publisher).unwrap(),
+            Some(Agreed::WhileDownloading)
         );
-        assert_eq!(consents.recall(subject(2).publisher), Ok(Some(Agreed::Off)));
-        assert_eq!(consents.recall(subject(3).publisher), Ok(None));
+        assert_eq!(
+            consents.recall(subject(2).publisher).unwrap(),
+            Some(Agreed::Off)
+        );
+        assert_eq!(consents.recall(subject(3).publisher).unwrap(), None);
 
-        let record = consents.load().unwrap();
-        assert!(shown.starts_with(&record.answers[0].text), "{shown}");
-        assert!(record.answers[0].at.ends_with('Z'));
+        let answers = consents.answers().unwrap();
+        assert!(shown.starts_with(&answers[0].text), "{shown}");
+        assert!(answers[0].at.ends_with('Z'));
         ask(&consents, &subject(1), "n\n");
-        assert_eq!(consents.recall(subject(1).publisher), Ok(Some(Agreed::Off)));
+        assert_eq!(
+            consents.recall(subject(1).publisher).unwrap(),
+            Some(Agreed::Off)
+        );
     }
 
     #[test]
@@ -286,7 +169,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let consents = Consents::at(folder.path().join("consent.json"));
         ask(&consents, &subject(1), "");
-        assert_eq!(consents.recall(subject(1).publisher), Ok(None));
+        assert_eq!(consents.recall(subject(1).publisher).unwrap(), None);
     }
 
     #[test]
@@ -294,14 +177,5 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let consents = Consents::at(folder.path().join("consent.json"));
         assert!(!ask(&consents, &subject(1), "n\n").1.contains('\u{1b}'));
-    }
-
-    #[test]
-    fn a_damaged_record_shares_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("consent.json");
-        fs::write(&path, "{").unwrap();
-        let failure = Consents::at(path).recall(subject(1).publisher).unwrap_err();
-        assert_eq!(failure.exit, Exit::Storage);
     }
 }

@@ -38,7 +38,7 @@ fn fetch(url: Url, args: &InspectArgs, paths: &Paths) -> Result<VerifiedManifest
     let client = Client::new(ClientConfig::new(paths.data().into(), paths.cache().into()));
     let headers = header_map(&args.headers);
     let urls = [url];
-    match runtime.block_on(client.find_manifest(&urls, &headers))? {
+    match runtime.block_on(client.find_manifest(&urls, &headers, None))? {
         Some(found) => Ok(found.signed),
         None => Err(
             Failure::new(Exit::Other, format!("{}: there is no manifest", urls[0]))

@@ -3,7 +3,11 @@
 use std::io::IsTerminal;
 use std::sync::Mutex;
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
@@ -24,8 +28,16 @@ pub(crate) fn start(verbose: u8, console: &Console) -> Result<(), Failure> {
         .with_env_filter(filter)
         .with_writer(Mutex::new(console.clone()))
         .with_ansi(std::io::stderr().is_terminal())
+        .finish()
+        .with(filter_fn(|about| !tells_content(about)))
         .init();
     Ok(())
+}
+
+/// Whether a library writes down what is sent, which may be a secret: WebSockets print every frame.
+/// No setting asks for that.
+fn tells_content(about: &Metadata<'_>) -> bool {
+    *about.level() == Level::TRACE && about.target().contains("tungstenite")
 }
 
 /// More `v`s show more of ours, and one step later the same of the libraries.
@@ -42,11 +54,13 @@ fn filter(verbose: u8) -> String {
 }
 
 /// The crates of this workspace that log.
-const OURS: [&str; 8] = [
+const OURS: [&str; 10] = [
     "peerlift",
+    "peerlift_access",
     "peerlift_client",
     "peerlift_content",
     "peerlift_control",
+    "peerlift_daemon",
     "peerlift_edge",
     "peerlift_net",
     "peerlift_store",

@@ -3,21 +3,28 @@
 //! Each command is a module that turns options ([`args`]) and settings ([`config`]) into calls of
 //! a library and shows what comes back ([`console`]). Nothing here knows a protocol or a format.
 
+mod access;
 mod args;
+mod bench;
 mod config;
 mod consent;
 mod console;
+mod control;
 mod described;
 mod failure;
 mod get;
 mod inspect;
 mod log;
+mod manners;
 mod manual;
 mod paths;
 mod publish;
 mod serve;
 mod signals;
+mod sim;
+mod token;
 mod units;
+mod user;
 mod verify;
 
 use std::process::ExitCode;
@@ -58,7 +65,7 @@ fn run(cli: Cli, console: &Console) -> Result<Exit, Failure> {
     match cli.command {
         Command::Get(args) => {
             let User { paths, config } = User::load(&common)?;
-            get::run(&args, &config.get, &paths, console)
+            get::run(&args, &config, &paths, console)
         }
         Command::Publish(args) => {
             let User { paths, config } = User::load(&common)?;
@@ -68,11 +75,44 @@ fn run(cli: Cli, console: &Console) -> Result<Exit, Failure> {
             let User { paths, config } = User::load(&common)?;
             serve::run(*args, config, &paths, console)
         }
+        Command::Control(args) => {
+            let User { paths, config } = User::load(&common)?;
+            control::run(*args, &config, &paths, console)
+        }
+        Command::Bench(args) => {
+            let args::Bench::Control(args) = args.what;
+            bench::control(args, console)
+        }
         Command::Verify(args) => verify::run(&args, console),
         Command::Inspect(args) => inspect::run(&args, &Paths::of_user()?),
+        Command::Sim(args) => sim::run(&args, console),
+        Command::Token(args) => {
+            let User { paths, config } = User::load(&common)?;
+            token::run(&args, &config, &paths)
+        }
+        Command::Daemon(args) => user::daemon::run(&args, &of_machine(&common)?, console),
+        Command::Status(args) => user::status::run(&args, &of_machine(&common)?),
+        Command::Panel(args) => user::panel::run(&args, &of_machine(&common)?, console),
+        Command::Share(args) => user::share::run(&args, &of_machine(&common)?, console),
+        Command::Why(args) => user::why::run(&args, &of_machine(&common)?),
+        Command::Activity(args) => user::activity::run(&args, &of_machine(&common)?),
+        Command::Explain(args) => user::explain::run(&args, &of_machine(&common)?),
+        Command::Pause(args) => user::pause::run(&args, "pause", &of_machine(&common)?),
+        Command::Resume(args) => user::pause::run(&args, "resume", &of_machine(&common)?),
+        Command::Doctor(args) => user::doctor::doctor(&args, &of_machine(&common)?),
+        Command::VerifyInstall(args) => user::doctor::verify_install(&args, &of_machine(&common)?),
+        Command::SupportBundle(args) => user::support::run(&args, &of_machine(&common)?, console),
+        Command::Uninstall(args) => user::uninstall::run(&args, &of_machine(&common)?, console),
+        Command::App(args) => user::app::run(&args, &of_machine(&common)?),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { dir } => manual::pages(dir.as_deref()),
     }
+}
+
+/// For the commands about Peerlift on this machine.
+fn of_machine(common: &Common) -> Result<user::User, Failure> {
+    let User { paths, config } = User::load(common)?;
+    user::User::new(&paths, config, common.config.as_deref())
 }
 
 /// What belongs to the user who runs it.

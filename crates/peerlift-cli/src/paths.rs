@@ -3,6 +3,8 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use peerlift_daemon::home::Home;
+
 use crate::failure::{Exit, Failure};
 
 /// The four folders, none of them created yet.
@@ -11,6 +13,9 @@ pub(crate) struct Paths {
     config: PathBuf,
     data: PathBuf,
     cache: PathBuf,
+    runtime: PathBuf,
+    units: PathBuf,
+    marker: PathBuf,
 }
 
 impl Paths {
@@ -22,18 +27,26 @@ impl Paths {
     fn from_vars(var: impl Fn(&str) -> Option<PathBuf>) -> Result<Self, Failure> {
         let absolute = |name| var(name).filter(|path: &PathBuf| path.is_absolute());
         let home = absolute("HOME");
-        let folder = |name, below_home: &str| {
+        let base = |name, below_home: &str| {
             let base = absolute(name).or_else(|| home.as_ref().map(|home| home.join(below_home)));
             let base = base.ok_or_else(|| {
                 Failure::new(Exit::Usage, "there is no home folder")
                     .hint(format!("set HOME or {name} to an absolute path"))
             })?;
-            Ok::<_, Failure>(base.join("peerlift"))
+            Ok::<_, Failure>(base)
         };
+        let config = base("XDG_CONFIG_HOME", ".config")?;
+        let data = base("XDG_DATA_HOME", ".local/share")?.join("peerlift");
+        // Without a session there is no folder for sockets; the user's data are as private.
+        let runtime = absolute("XDG_RUNTIME_DIR")
+            .map_or_else(|| data.join("run"), |base| base.join("peerlift"));
         Ok(Self {
-            config: folder("XDG_CONFIG_HOME", ".config")?,
-            data: folder("XDG_DATA_HOME", ".local/share")?,
-            cache: folder("XDG_CACHE_HOME", ".cache")?,
+            cache: base("XDG_CACHE_HOME", ".cache")?.join("peerlift"),
+            units: config.join("systemd/user"),
+            marker: config.join("peerlift-removed"),
+            config: config.join("peerlift"),
+            data,
+            runtime,
         })
     }
 
@@ -62,9 +75,26 @@ impl Paths {
         self.data.join("control-node.key")
     }
 
-    /// Who was asked to share, and what they said.
-    pub(crate) fn consent(&self) -> PathBuf {
-        self.data.join("consent.json")
+    /// The secret that the keys are made of which publishers bind tokens to.
+    pub(crate) fn token_key(&self) -> PathBuf {
+        self.data.join("token.key")
+    }
+
+    /// What the operator of the control node has blocked.
+    pub(crate) fn blocked(&self) -> PathBuf {
+        self.data.join("blocked.jwt")
+    }
+
+    /// All of it, for the background service.
+    pub(crate) fn home(&self) -> Home {
+        Home {
+            config: self.config.clone(),
+            data: self.data.clone(),
+            cache: self.cache.clone(),
+            runtime: self.runtime.clone(),
+            units: self.units.clone(),
+            marker: self.marker.clone(),
+        }
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use peerlift_content::{
-    Access, HashError, KeyError, Outcome, Policy, PublishError, PublishSettings, Published,
-    PublisherKey, RelayEntry, publish_file, publishable_files,
+    HashError, KeyError, Outcome, Policy, PublishError, PublishSettings, Published, PublisherKey,
+    RelayEntry, publish_file, publishable_files,
 };
 use serde::Serialize;
 
@@ -95,7 +95,8 @@ fn settings(args: &PublishArgs, config: &PublishConfig) -> Result<PublishSetting
     settings.sidecar_dir.clone_from(&args.sidecar_dir);
     settings.policy = Policy {
         peers: !args.no_peers,
-        access: Access::Public,
+        access: args.access.unwrap_or(config.access).into(),
+        unbound_tokens: args.allow_unbound_tokens || config.allow_unbound_tokens,
         goal: args.goal.map(|goal| goal.to_string()),
         upload_cap_bytes: args.upload_cap,
         expires: args.expires.map(in_unix_seconds),
@@ -114,6 +115,11 @@ pub(crate) fn base_settings(
         control: config.control.clone(),
         relays: relays(&config.relays)?,
         sha256: config.sha256,
+        policy: Policy {
+            access: config.access.into(),
+            unbound_tokens: config.allow_unbound_tokens,
+            ..Policy::default()
+        },
         ..PublishSettings::default()
     })
 }

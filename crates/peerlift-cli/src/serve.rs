@@ -4,22 +4,27 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use peerlift_content::{
     Outcome, PublishError, PublishSettings, Published, PublisherKey, RelayEntry, publish_file,
 };
-use peerlift_control::{ControlConfig, ControlNode, Relay, RelayOptions};
+use peerlift_control::admin::operator_routes;
+use peerlift_control::{ControlConfig, ControlNode, NodeAccess, Relay, RelayOptions};
 use peerlift_edge::{AccessLog, Edge, EdgeConfig, PublishFn, TlsFiles};
+use peerlift_model::PublisherId;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::access::Doors;
 use crate::args::ServeArgs;
 use crate::config::Config;
 use crate::console::{Console, Style, print_json};
 use crate::failure::{Exit, Failure, one_line, printable};
 use crate::paths::Paths;
-use crate::{publish, signals};
+use crate::{access, control, publish, signals};
 
 /// The control node of this server, seen from any manifest that it serves.
 const CONTROL: &str = "/.peerlift/control";
@@ -73,6 +78,23 @@ impl Plan {
         })
     }
 
+    /// The key that signs, when anything is signed.
+    fn key(&self, config: &Config, paths: &Paths) -> Result<Option<PublisherKey>, Failure> {
+        let named = self.args.key.as_deref();
+        let load = || publish::load_key(named, &config.publish, paths);
+        self.publish.then(load).transpose()
+    }
+
+    /// What is said of what is signed.
+    fn settings(&self, config: &Config) -> Result<PublishSettings, Failure> {
+        let mut settings = publish::base_settings(self.args.name.as_deref(), &config.publish)?;
+        if let Some(access) = self.args.access {
+            settings.policy.access = access.into();
+        }
+        settings.policy.unbound_tokens |= self.args.allow_unbound_tokens;
+        Ok(settings)
+    }
+
     /// Where the relay tells clients their address: it needs a certificate that they believe.
     fn quic(&self) -> Result<Option<(SocketAddr, rustls::ServerConfig)>, Failure> {
         let Some(tls) = self.tls.as_ref().filter(|_| self.quic_port != 0) else {
@@ -90,17 +112,23 @@ impl Plan {
 /// What runs beside the edge.
 struct Helpers {
     control: Option<ControlNode>,
+    access: Option<Arc<NodeAccess>>,
     relay: Option<Relay>,
 }
 
 impl Helpers {
     async fn start(plan: &Plan, paths: &Paths, registry: &mut Registry) -> Result<Self, Failure> {
+        let mut node_access = None;
         let control = match plan.control {
             true => {
                 let key = PublisherKey::load_or_create(&paths.control_key()).map_err(|error| {
                     Failure::caused(Exit::Storage, "no key for the control node", &error)
                 })?;
-                Some(ControlNode::start(ControlConfig::new(key.seed()), registry))
+                let node = access::node_access(&key.seed(), paths)?;
+                let mut config = ControlConfig::new(key.seed());
+                config.access = Arc::clone(&node);
+                node_access = Some(node);
+                Some(ControlNode::start(config, registry))
             }
             false => None,
         };
@@ -117,7 +145,11 @@ impl Helpers {
             }
             false => None,
         };
-        Ok(Self { control, relay })
+        Ok(Self {
+            control,
+            access: node_access,
+            relay,
+        })
     }
 
     fn routes(&self) -> axum::Router {
@@ -142,6 +174,11 @@ impl Helpers {
         }
     }
 
+    fn node_key(&self) -> Option<String> {
+        let node = self.control.as_ref()?;
+        Some(HEXLOWER.encode(&node.key()))
+    }
+
     async fn shutdown(self) {
         if let Some(control) = self.control {
             control.shutdown().await;
@@ -161,24 +198,29 @@ async fn serve(
     let stop = signals::stop_on_signal()?;
     let mut registry = Registry::default();
     let helpers = Helpers::start(&plan, paths, &mut registry).await?;
-    let key = match plan.publish {
-        true => Some(publish::load_key(
-            plan.args.key.as_deref(),
-            &config.publish,
-            paths,
-        )?),
-        false => None,
+    let key = plan.key(config, paths)?;
+    let publisher = key.as_ref().map(PublisherKey::id);
+    let mut settings = plan.settings(config)?;
+    let doors = Doors::new(settings.policy.access, publisher, helpers.access.clone());
+    let mut tasks = JoinSet::new();
+    watch_access(&plan, &doors, publisher, &mut tasks)?;
+    let operators = match (plan.args.admin, &helpers.control) {
+        (Some(address), Some(node)) => {
+            Some(control::serve_operators(operator_routes(node), address).await?)
+        }
+        (Some(_), None) | (None, _) => None,
     };
-    let publisher = key.as_ref().map(|key| key.id().to_string());
     let mut edge = EdgeConfig::new(plan.args.dir.clone(), plan.listen.clone());
     edge.tls = plan.tls.take();
     let scheme = if edge.tls.is_some() { "https" } else { "http" };
     edge.access_log = std::mem::take(&mut plan.access_log);
     edge.routes = helpers.routes();
+    edge.access = Arc::clone(&doors.edge);
     if let Some(key) = key {
-        let mut settings = publish::base_settings(plan.args.name.as_deref(), &config.publish)?;
         helpers.introduce(&mut settings);
-        edge.publish = Some(publisher_of(key, settings, console.clone()));
+        edge.publish = Some(publisher_of(key, settings, doors, console.clone()));
+    } else {
+        doors.know_folder(&plan.args.dir)?;
     }
     let edge = Edge::bind(edge, registry)
         .await
@@ -187,11 +229,31 @@ async fn serve(
         event: "ready",
         urls: urls(plan.args.public_url.as_ref(), scheme, &edge.addresses()),
         folder: std::path::absolute(&plan.args.dir).unwrap_or(plan.args.dir),
-        publisher,
+        publisher: publisher.map(|publisher| publisher.to_string()),
+        node: helpers.node_key(),
+        admin: operators.as_ref().map(|(address, _)| *address),
     };
     let served = run_edge(edge, stop, &ready, console).await;
     helpers.shutdown().await;
+    tasks.shutdown().await;
+    if let Some((_, serving)) = &operators {
+        serving.abort();
+    }
     served.map(|()| Exit::Fine)
+}
+
+/// Keeps edge and node up to date with keys and blocks that lie elsewhere.
+fn watch_access(
+    plan: &Plan,
+    doors: &Doors,
+    publisher: Option<PublisherId>,
+    tasks: &mut JoinSet<()>,
+) -> Result<(), Failure> {
+    if let (Some(file), Some(publisher)) = (&plan.args.token_keys, publisher) {
+        doors.follow_keys(publisher, file.clone(), tasks)?;
+    }
+    let key = plan.args.block_list_key.map(|key| *key.as_bytes());
+    doors.follow_blocks(plan.args.block_list.clone().zip(key), tasks)
 }
 
 /// Serves, and says so once everything in the folder is published.
@@ -220,6 +282,8 @@ struct Ready {
     urls: Vec<String>,
     folder: PathBuf,
     publisher: Option<String>,
+    node: Option<String>,
+    admin: Option<SocketAddr>,
 }
 
 impl Ready {
@@ -254,9 +318,18 @@ fn urls(public: Option<&Url>, scheme: &str, addresses: &[SocketAddr]) -> Vec<Str
 }
 
 /// Signs one file and says so, when there was something to sign.
-fn publisher_of(key: PublisherKey, settings: PublishSettings, console: Console) -> PublishFn {
+fn publisher_of(
+    key: PublisherKey,
+    settings: PublishSettings,
+    doors: Doors,
+    console: Console,
+) -> PublishFn {
     Arc::new(move |path: &Path| {
+        let settings = access::keeping_access(&settings, path, key.id());
         let published = publish_file(path, &key, &settings, &|_| ());
+        if let Ok(published) = &published {
+            doors.know(published.publisher, &published.manifest);
+        }
         tell(path, &published, &console);
         published
     })

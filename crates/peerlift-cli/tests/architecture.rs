@@ -11,10 +11,12 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Crates that decide and do no IO, or only such as blocks and is short. None of them may wait.
-const WITHOUT_RUNTIME: [&str; 6] = [
+const WITHOUT_RUNTIME: [&str; 8] = [
+    "peerlift-access",
     "peerlift-content",
     "peerlift-model",
     "peerlift-rendezvous",
+    "peerlift-sim",
     "peerlift-store",
     "peerlift-swarm",
     "peerlift-wire",
@@ -32,25 +34,44 @@ const RUNTIMES: [&str; 7] = [
 ];
 
 /// Who may use whom among ours, as in ARCHITECTURE.md: down, never sideways.
-const WALLS: [(&str, &[&str]); 10] = [
+const WALLS: [(&str, &[&str]); 13] = [
     ("peerlift-model", &[]),
+    ("peerlift-access", &["peerlift-model"]),
     ("peerlift-content", &["peerlift-model"]),
     ("peerlift-wire", &["peerlift-model"]),
     ("peerlift-swarm", &["peerlift-model"]),
     ("peerlift-rendezvous", &["peerlift-model"]),
+    (
+        "peerlift-sim",
+        &["peerlift-model", "peerlift-rendezvous", "peerlift-swarm"],
+    ),
     ("peerlift-store", &["peerlift-content", "peerlift-model"]),
     (
         "peerlift-net",
-        &["peerlift-content", "peerlift-model", "peerlift-wire"],
+        &[
+            "peerlift-access",
+            "peerlift-content",
+            "peerlift-model",
+            "peerlift-wire",
+        ],
     ),
-    ("peerlift-edge", &["peerlift-content", "peerlift-model"]),
+    (
+        "peerlift-edge",
+        &["peerlift-access", "peerlift-content", "peerlift-model"],
+    ),
     (
         "peerlift-control",
-        &["peerlift-model", "peerlift-rendezvous", "peerlift-wire"],
+        &[
+            "peerlift-access",
+            "peerlift-model",
+            "peerlift-rendezvous",
+            "peerlift-wire",
+        ],
     ),
     (
         "peerlift-client",
         &[
+            "peerlift-access",
             "peerlift-content",
             "peerlift-model",
             "peerlift-net",
@@ -59,6 +80,7 @@ const WALLS: [(&str, &[&str]); 10] = [
             "peerlift-wire",
         ],
     ),
+    ("peerlift-daemon", &["peerlift-client", "peerlift-model"]),
 ];
 
 /// What cargo resolved for this machine.

@@ -22,6 +22,7 @@ use crate::units::parse_duration;
   peerlift get https://example.org/os.iso -m https://mirror.example.net/os.iso
   peerlift get https://example.org/a.iso https://example.org/b.iso --limit-down 5M
   peerlift get https://example.org/os.iso --share for=1h --limit-up 500k
+  peerlift get https://example.org/os.iso --token os.token
   peerlift get https://example.org/backup.tar.zst -o - | tar --zstd -x
 
 Sharing is off unless you agree to it: with --share, in the configuration file, or when asked in a
@@ -49,6 +50,9 @@ pub(crate) struct GetArgs {
     /// Go on where an earlier download stopped: always done, accepted out of habit
     #[arg(short = 'c', long = "continue", hide = true)]
     pub(crate) resume: bool,
+    /// Leave it to the background service, which has to run (see `peerlift daemon`)
+    #[arg(long, conflicts_with_all = ["headers", "publisher", "limit_down", "limit_up", "goal"])]
+    pub(crate) queue: bool,
     /// Tell what happens as JSON, one event a line, on standard output
     #[arg(long, conflicts_with = "quiet")]
     pub(crate) json: bool,
@@ -68,6 +72,9 @@ pub(crate) struct GetArgs {
     /// [default: as the publisher recommends, else thrifty]
     #[arg(long, value_name = "GOAL", help_heading = "Speed and sharing")]
     pub(crate) goal: Option<GoalWord>,
+    /// Nobody waits for it: give way to others on the processor, on disks, and with uploads
+    #[arg(long, help_heading = "Speed and sharing")]
+    pub(crate) background: bool,
     /// Use the publisher's servers only
     #[arg(long, overrides_with = "peers", help_heading = "Speed and sharing")]
     pub(crate) no_peers: bool,
@@ -86,6 +93,10 @@ pub(crate) struct GetArgs {
     /// Accept only files signed with KEY (64 hexadecimal digits)
     #[arg(long, value_name = "KEY", help_heading = "Trust and network")]
     pub(crate) publisher: Option<PublisherId>,
+    /// Show the publisher's token in FILE, which may be renewed there; `-` is standard input
+    /// [default: $PEERLIFT_TOKEN]
+    #[arg(long, value_name = "FILE|-", help_heading = "Trust and network")]
+    pub(crate) token: Option<PathBuf>,
     /// Send a request header to the servers of the URLs; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     #[arg(help_heading = "Trust and network")]

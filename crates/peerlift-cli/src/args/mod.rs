@@ -3,10 +3,15 @@
 //! These types say what the user wrote, not what will happen: what was left out is `None` here,
 //! comes from the configuration file next, and from the defaults of [`crate::config`] last.
 
+mod bench;
+mod control;
 mod get;
 mod inspect;
 mod publish;
 mod serve;
+mod sim;
+mod token;
+mod user;
 mod values;
 mod verify;
 
@@ -14,11 +19,23 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub(crate) use bench::{Bench, BenchArgs, BenchControlArgs};
+pub(crate) use control::{BlockArgs, ControlAction, ControlArgs, NodeAddress};
 pub(crate) use get::{GetArgs, Source};
 pub(crate) use inspect::InspectArgs;
 pub(crate) use publish::PublishArgs;
 pub(crate) use serve::ServeArgs;
-pub(crate) use values::{GoalSetting, Header, Limit, ShareWord, duration, from_text};
+pub(crate) use sim::{SimArgs, SimCommand, SimRunArgs};
+pub(crate) use token::{
+    InspectTokenArgs, IssueArgs, KeysArgs, RequestArgs, TokenAction, TokenArgs,
+};
+pub(crate) use user::{
+    ActivityArgs, AppArgs, AppChange, DaemonArgs, DoctorArgs, ExplainArgs, PanelArgs, PauseArgs,
+    ShareArgs, ShareChange, ShowArgs, SupportArgs, UninstallArgs,
+};
+pub(crate) use values::{
+    AccessWord, GoalSetting, Header, Limit, ShareWord, Size, duration, from_text,
+};
 pub(crate) use verify::VerifyArgs;
 
 /// The whole command line.
@@ -31,6 +48,8 @@ pub(crate) use verify::VerifyArgs;
   peerlift get https://example.org/os.iso        download a file
   peerlift publish os.iso                        sign a file, so that it can be verified and shared
   peerlift serve ~/public                        serve a folder: edge, control node and relay
+  peerlift panel                                 see and change all of it in a browser
+  peerlift why                                   what is this on my machine?
 
 `peerlift COMMAND --help` says more; exit codes and files: docs/cli.md.",
     disable_help_subcommand = true,
@@ -70,8 +89,30 @@ pub(crate) enum Command {
     Get(Box<GetArgs>),
     Publish(Box<PublishArgs>),
     Serve(Box<ServeArgs>),
+    Control(Box<ControlArgs>),
+    Bench(BenchArgs),
     Verify(VerifyArgs),
     Inspect(InspectArgs),
+    Sim(Box<SimArgs>),
+    Token(TokenArgs),
+    Daemon(DaemonArgs),
+    /// Show what runs in the background, and what it does now
+    Status(ShowArgs),
+    Panel(PanelArgs),
+    Share(ShareArgs),
+    /// What is this on my machine? Who put it there, what does it do, how do I stop it?
+    Why(ShowArgs),
+    Activity(ActivityArgs),
+    Explain(ExplainArgs),
+    Pause(PauseArgs),
+    /// Let go on what `peerlift pause` has stopped
+    Resume(PauseArgs),
+    Doctor(DoctorArgs),
+    /// Check that this program and its records are as they should be
+    VerifyInstall(ShowArgs),
+    SupportBundle(SupportArgs),
+    Uninstall(UninstallArgs),
+    App(AppArgs),
     /// Print a completion script for a shell
     #[command(after_help = "Examples:
   peerlift completions bash > ~/.local/share/bash-completion/completions/peerlift
@@ -98,7 +139,32 @@ impl Cli {
             Command::Verify(args) => args.json,
             Command::Inspect(args) => args.json,
             Command::Serve(args) => args.json,
-            Command::Completions { .. } | Command::Man { .. } => false,
+            Command::Sim(args) => {
+                matches!(&args.command, SimCommand::Run(run) if run.json || run.downloads)
+            }
+            Command::Token(args) => match &args.action {
+                TokenAction::Inspect(args) => args.json,
+                TokenAction::Request(_) | TokenAction::Issue(_) | TokenAction::Keys(_) => false,
+            },
+            Command::Control(args) => args.json,
+            Command::Bench(args) => {
+                let Bench::Control(args) = &args.what;
+                args.json
+            }
+            Command::Daemon(args) => args.json,
+            Command::Status(args) | Command::Why(args) | Command::VerifyInstall(args) => args.json,
+            Command::Panel(args) => args.json,
+            Command::Share(args) => args.json,
+            Command::Activity(args) => args.json,
+            Command::Doctor(args) => args.json,
+            Command::Explain(args) => args.json,
+            Command::SupportBundle(args) => args.json,
+            Command::Uninstall(args) => args.json,
+            Command::App(args) => args.json,
+            Command::Completions { .. }
+            | Command::Man { .. }
+            | Command::Pause(_)
+            | Command::Resume(_) => false,
         }
     }
 

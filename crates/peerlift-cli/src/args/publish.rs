@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::values::GoalWord;
+use super::values::{AccessWord, GoalWord};
 use crate::units::{parse_duration, parse_size};
 
 /// Sign files, so that downloads can be verified and shared
@@ -52,6 +52,13 @@ pub(crate) struct PublishArgs {
     /// Downloaders may not share the file among themselves
     #[arg(long, help_heading = "Policy")]
     pub(crate) no_peers: bool,
+    /// Who may fetch: public, or token: whoever shows a token of yours (`peerlift token`)
+    /// [default: public]
+    #[arg(long, value_name = "WHO", help_heading = "Policy")]
+    pub(crate) access: Option<AccessWord>,
+    /// Take tokens that are bound to no key, so that any HTTP client can show them
+    #[arg(long, help_heading = "Policy")]
+    pub(crate) allow_unbound_tokens: bool,
     /// The goal of downloads whose user names none
     #[arg(long, value_name = "GOAL", help_heading = "Policy")]
     pub(crate) goal: Option<GoalWord>,

@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use peerlift_model::PeerId;
 use url::Url;
+
+use super::values::AccessWord;
 
 /// Serve a folder: HTTP edge, control node and relay in one process
 ///
@@ -49,6 +52,27 @@ pub(crate) struct ServeArgs {
     /// Serve what is already signed, and sign nothing
     #[arg(long)]
     pub(crate) no_publish: bool,
+    /// Who may fetch: public, or token: whoever shows a token of yours (`peerlift token`)
+    /// [default: public]
+    #[arg(long, value_name = "WHO", conflicts_with = "no_publish")]
+    pub(crate) access: Option<AccessWord>,
+    /// Take tokens that are bound to no key, so that any HTTP client can show them
+    #[arg(long, conflicts_with = "no_publish")]
+    pub(crate) allow_unbound_tokens: bool,
+    /// The set of keys (JWKS) that may sign tokens, read again when it changes [default: the key
+    /// that signs the files]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_publish")]
+    pub(crate) token_keys: Option<PathBuf>,
+    /// Heed the blocks of the control node at URL
+    #[arg(long, value_name = "URL", requires = "block_list_key")]
+    pub(crate) block_list: Option<Url>,
+    /// The key of that node, as its `serve --json` tells it
+    #[arg(long, value_name = "KEY", requires = "block_list")]
+    pub(crate) block_list_key: Option<PeerId>,
+    /// Where operators ask (`peerlift control block …`), such as 127.0.0.1:7844: whoever reaches it is
+    /// one [default: nowhere]
+    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "no_control")]
+    pub(crate) admin: Option<SocketAddr>,
     /// Do not introduce downloaders to each other
     #[arg(long)]
     pub(crate) no_control: bool,

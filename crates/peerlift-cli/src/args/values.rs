@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use peerlift_client::{Goal, Share};
+use peerlift_content::Access;
 use peerlift_model::Rate;
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
-use crate::units::{parse_duration, parse_limit, parse_rate};
+use crate::units::{parse_duration, parse_limit, parse_rate, parse_size};
 
 /// `--goal`: what matters most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,6 +69,37 @@ fn unknown_goal(text: &str) -> String {
     )
 }
 
+/// `--access`: who may fetch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum AccessWord {
+    /// Everybody.
+    #[default]
+    Public,
+    /// Whoever shows a token of the publisher's.
+    Token,
+}
+
+impl FromStr for AccessWord {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "public" => Ok(Self::Public),
+            "token" => Ok(Self::Token),
+            _ => Err(format!("{text:?} is no access; say public or token")),
+        }
+    }
+}
+
+impl From<AccessWord> for Access {
+    fn from(word: AccessWord) -> Self {
+        match word {
+            AccessWord::Public => Self::Public,
+            AccessWord::Token => Self::Token,
+        }
+    }
+}
+
 /// `--share`: whether others may fetch from this machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum ShareWord {
@@ -105,6 +137,18 @@ impl FromStr for Limit {
 
     fn from_str(text: &str) -> Result<Self, String> {
         parse_limit(text).map(Self)
+    }
+}
+
+/// A number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size(pub(crate) u64);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse_size(text).map(Self)
     }
 }
 

@@ -6,7 +6,9 @@
 //!        └─ run ── a few downloads at a time ── view ── bars, lines or JSON
 //! ```
 
+mod keeping;
 mod plan;
+mod queue;
 mod sharing;
 mod text;
 mod view;
@@ -20,11 +22,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::GetArgs;
-use crate::config::GetConfig;
+use crate::config::Config;
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
+use crate::manners;
 use crate::paths::Paths;
-use crate::signals;
+use crate::{signals, token};
+use keeping::{Keeper, Kept};
 pub(crate) use plan::header_map;
 use plan::{Job, Plan};
 use view::View;
@@ -35,15 +39,34 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 /// Downloads everything that was asked for.
 pub(crate) fn run(
     args: &GetArgs,
-    config: &GetConfig,
+    config: &Config,
     paths: &Paths,
     console: &Console,
 ) -> Result<Exit, Failure> {
-    let plan = Plan::new(args, config)?;
+    if args.queue {
+        return queue::hand_over(args, config, paths);
+    }
+    let mut plan = Plan::new(args, &config.get)?;
+    if let Some(wallet) = token::wallet(args.token.as_deref(), &config.get.token, paths)? {
+        let wallet = Arc::new(wallet);
+        for job in &mut plan.jobs {
+            job.request.wallet = Some(Arc::clone(&wallet));
+        }
+    }
+    let keeper = Keeper::new(paths, config, args.share.is_some());
+    if args.background {
+        // Before there are threads, which inherit it.
+        manners::step_back();
+    }
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::caused(Exit::Other, "cannot start", &error))?;
-    let client = Client::new(ClientConfig::new(paths.data().into(), paths.cache().into()));
-    let result = runtime.block_on(download_all(plan, &client, paths, console));
+    let mut client_config = ClientConfig::new(paths.data().into(), paths.cache().into());
+    client_config.uploads = keeper.uploads();
+    if config.get.polite || args.background {
+        client_config.uploads = client_config.uploads.giving_way();
+    }
+    let client = Client::new(client_config);
+    let result = runtime.block_on(download_all(plan, &client, &keeper, paths, console));
     // A task that hangs in a system call must not keep the process.
     runtime.shutdown_timeout(CLOSE_WITHIN);
     result
@@ -52,11 +75,13 @@ pub(crate) fn run(
 async fn download_all(
     mut plan: Plan,
     client: &Client,
+    keeper: &Keeper,
     paths: &Paths,
     console: &Console,
 ) -> Result<Exit, Failure> {
     // Before signals are caught: Ctrl-C answers the question, too.
     sharing::decide(&mut plan, client, paths, console).await?;
+    let steward = keeper.begin(&mut plan, console);
     let stop = signals::stop_on_signal()?;
     let slots = Arc::new(Semaphore::new(plan.jobs_at_once));
     let mut running = JoinSet::new();
@@ -65,6 +90,7 @@ async fn download_all(
             client: client.clone(),
             console: console.clone(),
             stop: stop.clone(),
+            kept: keeper.keep(&job),
         };
         let slots = Arc::clone(&slots);
         running.spawn(async move { (number, one.run(job, slots).await) });
@@ -79,6 +105,8 @@ async fn download_all(
     }
     // Nobody is kept waiting for those who do not answer a goodbye.
     let _ = tokio::time::timeout(CLOSE_WITHIN, client.close()).await;
+    drop(steward);
+    keeper.end();
     Ok(tell(failures, console))
 }
 
@@ -104,10 +132,11 @@ struct One {
     client: Client,
     console: Console,
     stop: CancellationToken,
+    kept: Kept,
 }
 
 impl One {
-    async fn run(self, job: Job, slots: Arc<Semaphore>) -> Result<(), Failure> {
+    async fn run(mut self, job: Job, slots: Arc<Semaphore>) -> Result<(), Failure> {
         let mut view = View::new(self.console.clone(), &job);
         let permit = self.stop.run_until_cancelled(slots.acquire_owned()).await;
         let result = match permit {
@@ -124,7 +153,7 @@ impl One {
     }
 
     async fn follow(
-        &self,
+        &mut self,
         mut download: Download,
         view: &mut View,
         permit: OwnedSemaphorePermit,
@@ -140,6 +169,7 @@ impl One {
                         // What only shares makes room for the next download.
                         drop(permit.take());
                     }
+                    self.kept.hear(&event);
                     view.show(&event)?;
                 }
                 () = self.stop.cancelled(), if !told_to_stop => {
@@ -149,6 +179,7 @@ impl One {
             }
         }
         let report = download.wait().await.map_err(interrupted)?;
+        self.kept.ended(&report);
         view.ended(&report)
     }
 }

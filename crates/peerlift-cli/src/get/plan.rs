@@ -139,6 +139,7 @@ impl<'a> Options<'a> {
         let mut request = DownloadRequest::new(source.urls.clone(), place.output());
         request.goal = args.goal.map(|goal| goal.0).or(config.goal.0);
         request.share = share;
+        request.background = args.background;
         request.peers = if args.no_peers {
             false
         } else {

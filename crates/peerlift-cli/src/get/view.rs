@@ -87,7 +87,7 @@ impl View {
                     .say(format_args!("{}: {}", self.name, printable(text)));
             }
             Event::Completed(report) => self.completed(report),
-            _ => {}
+            Event::Explained(_) | _ => {}
         }
         Ok(())
     }

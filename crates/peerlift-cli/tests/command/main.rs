@@ -6,8 +6,10 @@
     reason = "a test says by panicking what went wrong"
 )]
 
+mod access;
 mod commands;
 mod common;
+mod control;
 mod http_errors;
 mod names;
 mod peers;
@@ -18,3 +20,4 @@ mod serving;
 mod storage;
 mod stream;
 mod trust;
+mod user;

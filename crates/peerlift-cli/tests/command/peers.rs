@@ -78,6 +78,15 @@ fn what_the_edge_no_longer_gives_comes_from_a_peer() {
     let completed = ended.event("completed");
     assert_eq!(completed["from_peers"], SIZE, "{completed}");
     assert_eq!(completed["peers"], 1);
+    let explained = second.run(["explain", "f", "--json"]).fine().events();
+    let parts = explained[0]["parts"].as_array().unwrap();
+    let bytes: u64 = parts.iter().filter_map(|part| part["bytes"].as_u64()).sum();
+    assert_eq!(bytes, SIZE, "{parts:?}");
+    for part in parts {
+        assert_eq!(part["kind"], "peer", "{part}");
+        let key = part["source"].as_str().unwrap();
+        assert!(!key.is_empty() && !key.contains('.'), "no address: {key}");
+    }
 
     sharing.signal(Signal::INT);
     let ended = sharing.wait().fine();

@@ -68,14 +68,20 @@ impl Serving {
         (String::from_utf8(answer).unwrap(), body)
     }
 
-    /// Waits until a path is answered with 200. It is bounded by the server's own watchdog.
+    /// Waits until a path is answered with 200.
     pub(crate) fn ask_until_found(&self, path: &str) -> (String, Vec<u8>) {
+        self.ask_until(path, 200)
+    }
+
+    /// Waits until a path is answered with this status. It is bounded by the server's own watchdog.
+    pub(crate) fn ask_until(&self, path: &str, status: u16) -> (String, Vec<u8>) {
+        let start = format!("HTTP/1.1 {status}");
         loop {
             let (head, body) = self.ask(path);
-            if head.starts_with("HTTP/1.1 200") {
+            if head.starts_with(&start) {
                 return (head, body);
             }
-            // The server tells nobody when it notices a file.
+            // The server tells nobody when it notices a file, or has asked another.
             std::thread::sleep(Duration::from_millis(20));
         }
     }

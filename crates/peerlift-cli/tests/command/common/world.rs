@@ -24,6 +24,11 @@ impl World {
         world
     }
 
+    /// The folder of everything: homes and work.
+    pub(crate) fn root(&self) -> &Path {
+        self.root.path()
+    }
+
     /// A path below the folder that commands run in.
     pub(crate) fn path(&self, below: &str) -> PathBuf {
         self.root.path().join("work").join(below)

@@ -1,0 +1,139 @@
+//! The node under load, in a process of its own, so that its memory and its CPU time are its own.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use peerlift_control::admin::ask;
+use rustls::pki_types::CertificateDer;
+use serde::Deserialize;
+use tempfile::TempDir;
+
+use super::client::Trouble;
+
+/// Limits that are out of the way of a measurement.
+const POLICY: &str = "[limits]
+queries = \"1000000 at once, then every 1ms\"
+prefix-queries = \"100000000 at once, then every 1ms\"
+announces = \"1000000 at once, then every 1ms\"
+";
+
+/// A node that ends with this value.
+pub(super) struct Node {
+    child: Child,
+    pub(super) address: SocketAddr,
+    admin: SocketAddr,
+    pub(super) certificate: CertificateDer<'static>,
+    _folder: TempDir,
+}
+
+#[derive(Deserialize)]
+struct Ready {
+    listen: Vec<SocketAddr>,
+    admin: SocketAddr,
+}
+
+impl Node {
+    pub(super) async fn start(sessions: u32) -> Result<Self, Trouble> {
+        let folder = tempfile::tempdir()?;
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("cert.pem"), own.cert.pem())?;
+        std::fs::write(at("key.pem"), own.signing_key.serialize_pem())?;
+        std::fs::write(at("policy.toml"), POLICY)?;
+        let settings = format!(
+            "[control]\nsessions = {}\nlogins-per-s = 1000000\ndrain = \"1s\"\n",
+            sessions + 2_000
+        );
+        std::fs::write(at("config.toml"), settings)?;
+        let mut child = command(folder.path())?.spawn()?;
+        let stdout = child.stdout.take().ok_or("no output")?;
+        let mut line = String::new();
+        // Blocks for the moment that the node takes to start; nothing else is to be done.
+        BufReader::new(stdout).read_line(&mut line)?;
+        let ready: Ready = serde_json::from_str(&line)
+            .map_err(|error| format!("the node did not start: {error}"))?;
+        Ok(Self {
+            child,
+            address: *ready.listen.first().ok_or("the node listens nowhere")?,
+            admin: ready.admin,
+            certificate: own.cert.der().clone(),
+            _folder: folder,
+        })
+    }
+
+    pub(super) async fn flush(&self) -> Result<(), Trouble> {
+        let (status, text) = ask(self.admin, Method::POST, "/flush", String::new()).await?;
+        if status == StatusCode::OK {
+            Ok(())
+        } else {
+            Err(text.into())
+        }
+    }
+
+    /// One number of the node's metrics.
+    pub(super) async fn metric(&self, name: &str) -> Result<u64, Trouble> {
+        let (_, page) = ask(self.admin, Method::GET, "/metrics", String::new()).await?;
+        let line = page.lines().find_map(|line| {
+            let (found, value) = line.split_once(' ')?;
+            (found == name).then_some(value)
+        });
+        Ok(line.ok_or("no such metric")?.parse()?)
+    }
+
+    /// Memory that is resident, in bytes.
+    pub(super) fn memory(&self) -> Result<u64, Trouble> {
+        let pid = self.child.id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .ok_or("no VmRSS")?;
+        let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kibibytes * 1024)
+    }
+
+    /// CPU time used so far, by the node and by the kernel for it. Threads that ended are not counted;
+    /// those that work live as long as the node.
+    pub(super) fn cpu(&self) -> Result<Duration, Trouble> {
+        let pid = self.child.id();
+        let mut total = 0;
+        for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+            // Nanoseconds on a processor, then two numbers more (proc_pid_schedstat(5)).
+            let text = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+            let on_cpu = text.split_whitespace().next().ok_or("no schedstat")?;
+            total += on_cpu.parse::<u64>()?;
+        }
+        Ok(Duration::from_nanos(total))
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Ended already, or ending: there is nothing else to do about it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(folder: &Path) -> Result<Command, Trouble> {
+    let at = |name: &str| folder.join(name);
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .args(["control", "--json", "--listen", "127.0.0.1:0"])
+        .args(["--admin", "127.0.0.1:0"])
+        .arg("--config")
+        .arg(at("config.toml"))
+        .arg("--policy")
+        .arg(at("policy.toml"))
+        .arg("--tls-cert")
+        .arg(at("cert.pem"))
+        .arg("--tls-key")
+        .arg(at("key.pem"))
+        .env("XDG_DATA_HOME", folder)
+        .stdout(Stdio::piped());
+    Ok(command)
+}

@@ -1,0 +1,177 @@
+//! One client of the load: a WebSocket over TLS from an address of its own, with small buffers.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ed25519_dalek::SigningKey;
+use futures_util::{SinkExt, StreamExt};
+use peerlift_model::{NatClass, ObjectId, PeerId};
+use peerlift_wire::PeerAddress;
+use peerlift_wire::control::{
+    ClientMessage, Introductions, Login, PATH, Query, SERVER_MESSAGE_BYTES_MAX, SUB_PROTOCOL,
+    ServerMessage,
+};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+/// How long a client waits for anything: as long as ours do.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What went wrong, for a person who reads the result.
+pub(super) type Trouble = Box<dyn std::error::Error + Send + Sync>;
+
+/// Where the node is, and how to believe it.
+#[derive(Clone)]
+pub(super) struct Target {
+    pub(super) address: SocketAddr,
+    pub(super) tls: TlsConnector,
+    pub(super) runtime_seed: u64,
+}
+
+impl Target {
+    pub(super) fn new(
+        address: SocketAddr,
+        certificate: rustls::pki_types::CertificateDer<'static>,
+    ) -> Result<Self, Trouble> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(certificate)?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        // Every login is a full handshake, as of a client that comes for the first time.
+        config.resumption = rustls::client::Resumption::disabled();
+        Ok(Self {
+            address,
+            tls: TlsConnector::from(Arc::new(config)),
+            runtime_seed: u64::from(std::process::id()) << 32,
+        })
+    }
+
+    fn key(&self, number: u32) -> SigningKey {
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&(self.runtime_seed + u64::from(number)).to_be_bytes());
+        SigningKey::from_bytes(&seed)
+    }
+}
+
+/// A session.
+pub(super) struct Client {
+    socket: WebSocketStream<TlsStream<TcpStream>>,
+}
+
+impl Client {
+    /// Connects and logs in as the client of that number, which shares.
+    pub(super) async fn log_in(target: &Target, number: u32) -> Result<Self, Trouble> {
+        timeout(PATIENCE, Self::try_log_in(target, number)).await?
+    }
+
+    async fn try_log_in(target: &Target, number: u32) -> Result<Self, Trouble> {
+        let tcp = TcpSocket::new_v4()?;
+        tcp.bind(SocketAddr::from((loopback(number), 0)))?;
+        let tcp = tcp.connect(target.address).await?;
+        tcp.set_nodelay(true)?;
+        let name = rustls::pki_types::ServerName::try_from("localhost")?;
+        let tls = target.tls.connect(name, tcp).await?;
+        let mut request = format!("ws://localhost{PATH}").into_client_request()?;
+        let protocol = http::HeaderValue::from_static(SUB_PROTOCOL);
+        request
+            .headers_mut()
+            .insert(http::header::SEC_WEBSOCKET_PROTOCOL, protocol);
+        let config = WebSocketConfig::default()
+            .read_buffer_size(512)
+            .write_buffer_size(0)
+            .max_message_size(Some(SERVER_MESSAGE_BYTES_MAX));
+        let (socket, _) = client_async_with_config(request, tls, Some(config)).await?;
+        let mut client = Self { socket };
+        let ServerMessage::Challenge(challenge) = client.receive().await? else {
+            return Err("the first message is no challenge".into());
+        };
+        let key = target.key(number);
+        let login = Login {
+            peer: PeerId::new(key.verifying_key().to_bytes()),
+            signature: Login::sign(&key, &challenge),
+            agent: "peerlift-bench/1".to_owned(),
+            share: true,
+            address: PeerAddress {
+                direct: vec![SocketAddr::from((loopback(number), 4433))],
+                relay: None,
+                tcp_port: None,
+            },
+            nat: NatClass::Easy,
+            resume: None,
+        };
+        client.send(&ClientMessage::Login(login)).await?;
+        let answer = client.receive().await?;
+        let ServerMessage::Welcome(_) = answer else {
+            return Err(format!("no welcome but {answer:?}").into());
+        };
+        Ok(client)
+    }
+
+    pub(super) async fn announce(&mut self, object: ObjectId) -> Result<(), Trouble> {
+        let complete = true;
+        self.send(&ClientMessage::Announce { object, complete })
+            .await
+    }
+
+    /// Asks, and waits for the answer; what else comes in between is passed over.
+    pub(super) async fn ask(&mut self, object: ObjectId) -> Result<Introductions, Trouble> {
+        let query = Query {
+            object,
+            max: 40,
+            known: Vec::new(),
+        };
+        self.send(&ClientMessage::Query(query)).await?;
+        loop {
+            let message = timeout(PATIENCE, self.receive()).await??;
+            if let ServerMessage::Error { text, .. } = message {
+                return Err(text.into());
+            }
+            if let ServerMessage::Introductions(answer) = message
+                && answer.spread.is_some()
+            {
+                return Ok(answer);
+            }
+        }
+    }
+
+    pub(super) async fn ping(&mut self) -> Result<(), Trouble> {
+        self.send(&ClientMessage::Ping).await?;
+        let answer = timeout(PATIENCE, self.receive()).await??;
+        if answer == ServerMessage::Pong {
+            Ok(())
+        } else {
+            Err(format!("no pong but {answer:?}").into())
+        }
+    }
+
+    async fn send(&mut self, message: &ClientMessage) -> Result<(), Trouble> {
+        let frame = Message::Binary(message.encode().into());
+        Ok(self.socket.send(frame).await?)
+    }
+
+    pub(super) async fn receive(&mut self) -> Result<ServerMessage, Trouble> {
+        loop {
+            match self.socket.next().await {
+                Some(Ok(Message::Binary(bytes))) => return Ok(ServerMessage::decode(bytes)?),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error.into()),
+                None => return Err("the node hung up".into()),
+            }
+        }
+    }
+}
+
+/// Each client comes from an address of its own: 127.1.0.0 and up.
+fn loopback(number: u32) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from_be_bytes([127, 1, 0, 0]) + number % 0x00F0_0000)
+}

@@ -1,0 +1,386 @@
+//! `peerlift bench control`: a node and thousands of clients on one machine.
+//!
+//! The clients' work is on the same processors as the node's: what a second brings is told per
+//! second of the node's own CPU time as well, which is what a core would do that has nothing else
+//! to do.
+
+mod child;
+mod client;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use peerlift_model::ObjectId;
+use serde::Serialize;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::args::BenchControlArgs;
+use crate::console::{Console, print, print_json};
+use crate::failure::{Exit, Failure};
+use child::Node;
+use client::{Client, Target, Trouble};
+
+/// Logins under way at once while sessions are made.
+const LOGINS_AT_ONCE: usize = 128;
+
+/// Clients that ask at once.
+const ASKERS: u32 = 64;
+
+/// Clients of one object that is asked for.
+const HOLDERS: u32 = 2_000;
+
+/// What was measured.
+#[derive(Debug, Serialize)]
+struct Report {
+    sessions: u32,
+    /// Memory of the node before and after the clients came, divided by their number.
+    memory_per_session_bytes: u64,
+    /// CPU time of the node for one login.
+    login_cpu_us: u64,
+    logins_per_core_s: u64,
+    queries_per_s: u64,
+    queries_per_core_s: u64,
+    query_ms_p50: f64,
+    query_ms_p99: f64,
+    readd_entries: u64,
+    readd_s: f64,
+    readd_query_ms_p99: f64,
+    best_logins_per_s: f64,
+    overload_attempts_per_s: f64,
+    overload_logins_per_s: f64,
+}
+
+/// Measures, and tells.
+pub(crate) fn control(args: BenchControlArgs, console: &Console) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|error| Failure::caused(Exit::Other, "cannot start", &error))?;
+    crate::control::raise_descriptor_limit();
+    let report = runtime
+        .block_on(measure(args, console))
+        .map_err(|error| Failure::new(Exit::Other, format!("the measurement failed: {error}")))?;
+    if args.json {
+        print_json(&report)?;
+    } else {
+        print(report.text())?;
+    }
+    Ok(Exit::Fine)
+}
+
+async fn measure(args: BenchControlArgs, console: &Console) -> Result<Report, Trouble> {
+    let node = Arc::new(Node::start(args.sessions).await?);
+    let target = Target::new(node.address, node.certificate.clone())?;
+    let span = Duration::from_secs(args.seconds.into());
+
+    let (memory, cpu) = (node.memory()?, node.cpu()?);
+    console.say(format_args!("{} sessions", args.sessions));
+    let mut clients = log_in_many(&target, args.sessions).await?;
+    let login_cpu = node.cpu()?.saturating_sub(cpu) / args.sessions;
+    // What the last handshakes took for a moment is given back.
+    sleep(Duration::from_secs(2)).await;
+    let per_session = node.memory()?.saturating_sub(memory) / u64::from(args.sessions);
+
+    console.say("queries");
+    for client in clients.iter_mut().take(HOLDERS as usize) {
+        client.announce(object(0)).await?;
+    }
+    settle(&node, u64::from(HOLDERS.min(args.sessions))).await?;
+    let cpu = node.cpu()?;
+    let answers = ask_for(&target, span).await?;
+    let query_cpu = node.cpu()?.saturating_sub(cpu);
+
+    console.say("a lost directory");
+    let readd = lose_directory(&node, &target, clients, args.entries).await?;
+
+    console.say("too many logins");
+    let overload = overload(&target, span).await?;
+    Ok(Report {
+        sessions: args.sessions,
+        memory_per_session_bytes: per_session,
+        login_cpu_us: u64::try_from(login_cpu.as_micros())?,
+        logins_per_core_s: per_core(1, login_cpu),
+        queries_per_s: per_core(answers.count(), span),
+        queries_per_core_s: per_core(answers.count(), query_cpu),
+        query_ms_p50: answers.milliseconds(0.5),
+        query_ms_p99: answers.milliseconds(0.99),
+        readd_entries: readd.entries,
+        readd_s: readd.took.as_secs_f64(),
+        readd_query_ms_p99: readd.answers.milliseconds(0.99),
+        best_logins_per_s: overload.best,
+        overload_attempts_per_s: overload.attempts,
+        overload_logins_per_s: overload.accepted,
+    })
+}
+
+fn per_core(count: u64, time: Duration) -> u64 {
+    let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
+    count.saturating_mul(1_000_000) / micros
+}
+
+fn object(number: u32) -> ObjectId {
+    let mut bytes = [7; 32];
+    bytes[..4].copy_from_slice(&number.to_be_bytes());
+    ObjectId::new(bytes)
+}
+
+async fn log_in_many(target: &Target, count: u32) -> Result<Vec<Client>, Trouble> {
+    let logins = stream::iter(0..count).map(|number| {
+        let target = target.clone();
+        async move { tokio::spawn(async move { Client::log_in(&target, number).await }).await? }
+    });
+    let mut logins = logins.buffer_unordered(LOGINS_AT_ONCE);
+    let mut clients = Vec::with_capacity(count as usize);
+    while let Some(client) = logins.next().await {
+        clients.push(client?);
+    }
+    Ok(clients)
+}
+
+/// Waits until the directory has as many entries.
+async fn settle(node: &Node, entries: u64) -> Result<(), Trouble> {
+    let deadline = Instant::now() + Duration::from_secs(300);
+    while node.metric("peerlift_control_directory_entries").await? < entries {
+        if Instant::now() > deadline {
+            return Err("the directory does not fill".into());
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+/// How long answers took.
+#[derive(Default)]
+struct Answers(Vec<Duration>);
+
+impl Answers {
+    fn count(&self) -> u64 {
+        u64::try_from(self.0.len()).unwrap_or(u64::MAX)
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a rank"
+    )]
+    fn milliseconds(&self, quantile: f64) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_unstable();
+        let rank = (sorted.len().saturating_sub(1) as f64 * quantile) as usize;
+        sorted
+            .get(rank)
+            .map_or(0.0, |time| time.as_secs_f64() * 1000.0)
+    }
+}
+
+/// Numbers of clients beyond those that are idle.
+const ASKERS_FROM: u32 = 2_000_000;
+
+/// Many ask for an object, each again as soon as it is answered.
+async fn ask_for(target: &Target, span: Duration) -> Result<Answers, Trouble> {
+    let mut askers = JoinSet::new();
+    for number in 0..ASKERS {
+        let target = target.clone();
+        askers.spawn(async move {
+            let mut client = Client::log_in(&target, ASKERS_FROM + number).await?;
+            let (begin, mut times) = (Instant::now(), Vec::new());
+            while begin.elapsed() < span {
+                let asked = Instant::now();
+                client.ask(object(0)).await?;
+                times.push(asked.elapsed());
+            }
+            Ok::<_, Trouble>(times)
+        });
+    }
+    let mut answers = Answers::default();
+    while let Some(times) = askers.join_next().await {
+        answers.0.extend(times??);
+    }
+    Ok(answers)
+}
+
+struct Readd {
+    entries: u64,
+    took: Duration,
+    answers: Answers,
+}
+
+/// Everybody announces; the directory is lost; everybody is asked again, while others ask.
+async fn lose_directory(
+    node: &Arc<Node>,
+    target: &Target,
+    clients: Vec<Client>,
+    each: u32,
+) -> Result<Readd, Trouble> {
+    let before = node.metric("peerlift_control_directory_entries").await?;
+    let added = u64::try_from(clients.len())? * u64::from(each);
+    let mut holders = JoinSet::new();
+    for (number, mut client) in (0u32..).zip(clients) {
+        // Each holds a run of objects that overlaps with those of others.
+        let mine = move |n: u32| object(1 + (number * 7 + n) % 20_000);
+        holders.spawn(async move {
+            for n in 0..each {
+                client.announce(mine(n)).await?;
+            }
+            loop {
+                // Anything said is a recall; the first object of some is not said again.
+                client.receive().await?;
+                for n in 0..each {
+                    client.announce(mine(n)).await?;
+                }
+            }
+            #[expect(unreachable_code, reason = "gives the block its type")]
+            Ok::<(), Trouble>(())
+        });
+    }
+    settle(node, before + added).await?;
+    let (done, asking) = (Arc::new(AtomicBool::new(false)), target.clone());
+    let asked = tokio::spawn(ask_gently(asking, Arc::clone(&done)));
+    let begin = Instant::now();
+    node.flush().await?;
+    settle(node, added).await?;
+    let took = begin.elapsed();
+    done.store(true, Ordering::Relaxed);
+    let answers = asked.await??;
+    holders.shutdown().await;
+    Ok(Readd {
+        entries: added,
+        took,
+        answers,
+    })
+}
+
+/// A hundred questions a second from one client, until told to end.
+async fn ask_gently(target: Target, done: Arc<AtomicBool>) -> Result<Answers, Trouble> {
+    let mut client = Client::log_in(&target, ASKERS_FROM + ASKERS).await?;
+    let mut answers = Answers::default();
+    while !done.load(Ordering::Relaxed) {
+        let asked = Instant::now();
+        client.ask(object(5)).await?;
+        answers.0.push(asked.elapsed());
+        sleep(Duration::from_millis(10)).await;
+    }
+    client.ping().await?;
+    Ok(answers)
+}
+
+struct Overload {
+    best: f64,
+    attempts: f64,
+    accepted: f64,
+}
+
+/// First as many logins as go, then ten times as many tries, begun whether others end or not.
+async fn overload(target: &Target, span: Duration) -> Result<Overload, Trouble> {
+    let numbers = Arc::new(AtomicU64::new(3_000_000));
+    let best = as_many_as_go(target, span, &numbers).await;
+    let (begun, accepted) = (AtomicU64::new(0), Arc::new(AtomicU64::new(0)));
+    let mut tries = JoinSet::new();
+    let begin = Instant::now();
+    while begin.elapsed() < span {
+        let due = begin.elapsed().as_secs_f64() * best * 10.0;
+        while count(&begun) < due {
+            begun.fetch_add(1, Ordering::Relaxed);
+            let (target, accepted, number) =
+                (target.clone(), Arc::clone(&accepted), next(&numbers));
+            tries.spawn(async move {
+                if Client::log_in(&target, number).await.is_ok() {
+                    accepted.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        // Those that ended are no load; their memory goes back.
+        while tries.try_join_next().is_some() {}
+        sleep(Duration::from_millis(5)).await;
+    }
+    let seconds = begin.elapsed().as_secs_f64();
+    let result = Overload {
+        best,
+        attempts: count(&begun) / seconds,
+        accepted: count(&accepted) / seconds,
+    };
+    // Nobody waits for those that still try.
+    let _ = timeout(Duration::from_secs(5), tries.shutdown()).await;
+    Ok(result)
+}
+
+async fn as_many_as_go(target: &Target, span: Duration, numbers: &Arc<AtomicU64>) -> f64 {
+    let done = Arc::new(AtomicU64::new(0));
+    let begin = Instant::now();
+    let mut workers = JoinSet::new();
+    for _ in 0..ASKERS {
+        let (target, numbers, done) = (target.clone(), Arc::clone(numbers), Arc::clone(&done));
+        workers.spawn(async move {
+            while begin.elapsed() < span {
+                if Client::log_in(&target, next(&numbers)).await.is_ok() {
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+    }
+    while workers.join_next().await.is_some() {}
+    count(&done) / begin.elapsed().as_secs_f64()
+}
+
+fn next(numbers: &AtomicU64) -> u32 {
+    u32::try_from(numbers.fetch_add(1, Ordering::Relaxed)).unwrap_or(u32::MAX)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "fewer than 2⁵³")]
+fn count(number: &AtomicU64) -> f64 {
+    number.load(Ordering::Relaxed) as f64
+}
+
+impl Report {
+    fn text(&self) -> String {
+        let rows = [
+            ("idle sessions", self.sessions.to_string()),
+            (
+                "memory a session",
+                format!("{:.1} KiB", kibi(self.memory_per_session_bytes)),
+            ),
+            ("node's CPU a login", format!("{} µs", self.login_cpu_us)),
+            (
+                "logins a second and core",
+                self.logins_per_core_s.to_string(),
+            ),
+            (
+                "queries a second; and core",
+                format!("{}; {}", self.queries_per_s, self.queries_per_core_s),
+            ),
+            (
+                "query p50; p99",
+                format!("{:.2}; {:.2} ms", self.query_ms_p50, self.query_ms_p99),
+            ),
+            (
+                "lost directory",
+                format!("{} entries in {:.1} s", self.readd_entries, self.readd_s),
+            ),
+            (
+                "query p99 meanwhile",
+                format!("{:.2} ms", self.readd_query_ms_p99),
+            ),
+            (
+                "logins a second at best",
+                format!("{:.0}", self.best_logins_per_s),
+            ),
+            (
+                "and with too many tries",
+                format!(
+                    "{:.0} of {:.0}",
+                    self.overload_logins_per_s, self.overload_attempts_per_s
+                ),
+            ),
+        ];
+        let lines = rows.map(|(name, value)| format!("{name:28}{value}\n"));
+        lines.concat()
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+fn kibi(bytes: u64) -> f64 {
+    bytes as f64 / 1024.0
+}
