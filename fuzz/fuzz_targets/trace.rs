@@ -1,0 +1,4 @@
+//! Any bytes as a trace of the simulator.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| peerlift_sim::fuzz_trace(data));
