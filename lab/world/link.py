@@ -21,13 +21,13 @@ def join(inner, inner_name, inner_address, outer, outer_name, outer_address):
     inner.ip("route", "add", "default", "via", gateway, "congctl", CONGESTION)
 
 
-def shape(namespace, device, mbit):
+def shape(namespace, device, mbit, queue_ms=QUEUE_MS):
     """Lets no more than so many Mbit/s out of the device; None leaves it as it is."""
     if mbit is None:
         return
     bytes_per_ms = mbit * 1e6 / 8 / 1000
     burst = int(max(2 * bytes_per_ms, 3 * 1514))
-    queue = int(QUEUE_MS * bytes_per_ms) + burst
+    queue = int(queue_ms * bytes_per_ms) + burst
     namespace.tc("qdisc", "add", "dev", device, "root", "tbf",
                  "rate", f"{round(mbit * 1e6)}bit", "burst", burst, "limit", queue)
 

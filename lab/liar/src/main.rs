@@ -6,39 +6,42 @@
 //!
 //! * `garbage`: answers every request at once, with bytes that prove nothing;
 //! * `foreign`: answers with bytes of another object, with proofs that are right for that one;
+//! * `sleeper`: answers truly until so many bytes are out, then as `garbage` does;
+//! * `tail`: answers truly, but for the last group of every answer;
+//! * `drip`: answers truly, one group every two seconds;
 //! * `stall`: promises every answer and sends nothing more;
+//! * `silent`: does not even promise;
 //! * `other`: greets everybody with another object's name;
 //! * `thief`: announces nothing, dials the peers it is introduced to, and asks them for the object
 //!   with a ticket that nobody signed.
 //!
-//! usage: `lab-liar CONTROL_URL ADDRESS:PORT OBJECT SIZE HOW`. It prints `ready` when the control
-//! node knows it, `lied` for each answer, and as a thief the status of the answer it got. It ends
-//! when it is told to.
+//! usage: `lab-liar CONTROL_URL ADDRESS:PORT FILE HOW`, FILE being the object. It prints `ready`
+//! when the control node knows it, `lied` for each answer, and as a thief the status of the answer
+//! it got. It ends when it is told to.
+//!
+//! Here are the conversations; what an answer looks like is in `answer.rs`.
 
-use std::fs::File;
+mod answer;
+
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use iroh::endpoint::{Connection, RecvStream, SendStream, presets};
+use iroh::endpoint::{Connection, presets};
 use iroh::{Endpoint, EndpointAddr, EndpointId, RelayMode, SecretKey, TransportAddr};
-use peerlift_content::{HashOptions, encode_range, hash_file};
-use peerlift_model::{GROUP_BYTES, GroupRange, GroupSet, Layout, ObjectId};
+use peerlift_model::{GroupRange, GroupSet, Layout, ObjectId};
 use peerlift_net::control::{ControlEvent, ControlSession, Identity};
 use peerlift_wire::PeerAddress;
-use peerlift_wire::frame::{FRAME_HEADER_BYTES, encode_frame, frame_length};
+use peerlift_wire::frame::encode_frame;
 use peerlift_wire::peer::{ALPN, Hello, PeerMessage, RangeRequest, RangeStatus};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
-/// The seed of its key. It has nothing to hide.
-const KEY_SEED: [u8; 32] = [0x11; 32];
-
-/// What a proof and a group look like here.
-const GARBAGE: u8 = 0x5a;
+use crate::answer::{Answerer, Book, GARBAGE, Lie, read_frame};
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -73,14 +76,13 @@ struct Liar {
     object: ObjectId,
     layout: Layout,
     how: How,
+    answerer: Answerer,
 }
 
 /// What it does to others.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum How {
-    Garbage,
-    Foreign,
-    Stall,
+    Answer(Lie),
     Other,
     Thief,
 }
@@ -89,35 +91,56 @@ impl std::str::FromStr for How {
     type Err = anyhow::Error;
 
     fn from_str(word: &str) -> Result<Self> {
-        match word {
-            "garbage" => Ok(Self::Garbage),
-            "foreign" => Ok(Self::Foreign),
-            "stall" => Ok(Self::Stall),
-            "other" => Ok(Self::Other),
-            "thief" => Ok(Self::Thief),
+        Ok(Self::Answer(match word {
+            "garbage" => Lie::Garbage,
+            "foreign" => Lie::Foreign,
+            "sleeper" => Lie::Sleeper,
+            "tail" => Lie::Tail,
+            "drip" => Lie::Drip,
+            "stall" => Lie::Stall,
+            "silent" => Lie::Silent,
+            "other" => return Ok(Self::Other),
+            "thief" => return Ok(Self::Thief),
             _ => bail!("{word}: no way to lie"),
-        }
+        }))
     }
 }
 
 impl Liar {
     fn from_arguments() -> Result<Self> {
         let words: Vec<String> = std::env::args().skip(1).collect();
-        let [control, address, object, size, how] = words.as_slice() else {
-            bail!("usage: lab-liar CONTROL_URL ADDRESS:PORT OBJECT SIZE HOW");
+        let [control, address, file, how] = words.as_slice() else {
+            bail!("usage: lab-liar CONTROL_URL ADDRESS:PORT FILE HOW");
         };
+        let how = how.parse()?;
+        let lie = match how {
+            How::Answer(lie) => lie,
+            How::Other | How::Thief => Lie::Garbage,
+        };
+        let truth = Book::open(Path::new(file)).context("the object")?;
         Ok(Self {
             control: control.parse().context("control URL")?,
             address: address.parse().context("address")?,
-            object: object.parse().context("object")?,
-            layout: Layout::new(size.parse().context("size")?).context("size")?,
-            how: how.parse()?,
+            object: truth.root,
+            layout: truth.layout,
+            how,
+            answerer: Answerer::new(lie, truth)?,
         })
+    }
+
+    /// The seed of its key: every address has another. It has nothing to hide.
+    fn key_seed(&self) -> [u8; 32] {
+        let mut seed = [0x11; 32];
+        let address = self.address.to_string();
+        for (place, letter) in seed.iter_mut().zip(address.bytes()) {
+            *place = letter;
+        }
+        seed
     }
 
     async fn endpoint(&self) -> Result<Endpoint> {
         Endpoint::builder(presets::Minimal)
-            .secret_key(SecretKey::from_bytes(&KEY_SEED))
+            .secret_key(SecretKey::from_bytes(&self.key_seed()))
             .relay_mode(RelayMode::Disabled)
             .alpns(vec![ALPN.to_vec()])
             .clear_ip_transports()
@@ -133,7 +156,7 @@ impl Liar {
         tasks: &TaskTracker,
     ) -> Result<(ControlSession, mpsc::Receiver<ControlEvent>)> {
         let identity = Identity {
-            key_seed: KEY_SEED,
+            key_seed: self.key_seed(),
             agent: "lab-liar".to_owned(),
             share: true,
         };
@@ -145,6 +168,7 @@ impl Liar {
             .address(PeerAddress {
                 direct,
                 relay: None,
+                tcp_port: None,
             })
             .await;
         match events.recv().await {
@@ -165,6 +189,10 @@ impl Liar {
                 }
                 ControlEvent::Connected { .. }
                 | ControlEvent::Introductions(_)
+                | ControlEvent::Blocked { .. }
+                | ControlEvent::BlockList(_)
+                | ControlEvent::TicketKeys { .. }
+                | ControlEvent::Denied { .. }
                 | ControlEvent::Lost { .. } => {}
             }
         };
@@ -215,7 +243,7 @@ impl Liar {
         read_frame(&mut recv).await?;
         let object = match self.how {
             How::Other => ObjectId::new([GARBAGE; 32]),
-            How::Garbage | How::Foreign | How::Stall | How::Thief => self.object,
+            How::Answer(_) | How::Thief => self.object,
         };
         let hello = self.hello(object, None);
         let everything: GroupSet = [self.layout.all_groups()].into_iter().collect();
@@ -229,69 +257,7 @@ impl Liar {
         }
         loop {
             let (answer, request) = connection.accept_bi().await?;
-            match self.how {
-                How::Stall => promise(answer, request).await?,
-                How::Foreign => substitute(answer, request, self.layout).await?,
-                How::Garbage | How::Other | How::Thief => lie(answer, request).await?,
-            }
+            self.answerer.answer(answer, request).await?;
         }
     }
-}
-
-/// Answers a request with as many bytes as the truth would have, or a few more.
-async fn lie(mut answer: SendStream, mut request: RecvStream) -> Result<()> {
-    let asked = RangeRequest::decode(read_frame(&mut request).await?)?;
-    answer.write_all(&[RangeStatus::Ok.to_byte()]).await?;
-    let group = vec![GARBAGE; usize::try_from(GROUP_BYTES)? + 64];
-    for _ in asked.groups.start()..asked.groups.end() {
-        if answer.write_all(&group).await.is_err() {
-            break;
-        }
-    }
-    say("lied");
-    Ok(())
-}
-
-/// Answers with the range of an object of the same size that has nothing but [`GARBAGE`] in it.
-async fn substitute(mut answer: SendStream, mut request: RecvStream, layout: Layout) -> Result<()> {
-    let asked = RangeRequest::decode(read_frame(&mut request).await?)?;
-    let folder = tempfile::tempdir()?;
-    let (path, mut outboard) = (folder.path().join("other"), tempfile::tempfile()?);
-    std::fs::write(&path, vec![GARBAGE; usize::try_from(layout.size())?])?;
-    let other = hash_file(&path, Some(&outboard), HashOptions::default(), &|_| ())?;
-    outboard.flush()?;
-    let (data, mut encoded) = (File::open(&path)?, Vec::new());
-    encode_range(
-        other.root,
-        layout,
-        asked.groups,
-        &data,
-        &outboard,
-        &mut encoded,
-    )?;
-    answer.write_all(&[RangeStatus::Ok.to_byte()]).await?;
-    // Whoever has had enough resets it.
-    let _ = answer.write_all(&encoded).await;
-    say("lied");
-    Ok(())
-}
-
-/// Promises an answer, and keeps its stream open for as long as the other side likes.
-async fn promise(mut answer: SendStream, mut request: RecvStream) -> Result<()> {
-    read_frame(&mut request).await?;
-    answer.write_all(&[RangeStatus::Ok.to_byte()]).await?;
-    say("lied");
-    tokio::spawn(async move {
-        // Whatever ends it, it was the other side.
-        let _ = answer.stopped().await;
-    });
-    Ok(())
-}
-
-async fn read_frame(stream: &mut RecvStream) -> Result<Bytes> {
-    let mut header = [0; FRAME_HEADER_BYTES];
-    stream.read_exact(&mut header).await?;
-    let mut frame = vec![0; frame_length(header)?];
-    stream.read_exact(&mut frame).await?;
-    Ok(frame.into())
 }
