@@ -25,10 +25,10 @@ class Sample:
     server_cpu_seconds: float = 0.0
 
 
-def run_and_measure(stage, argv, name, server_pid=None, within=600) -> Sample:
+def run_and_measure(stage, argv, name, server_pid=None, within=600, host=None) -> Sample:
     """Runs a program to its end, which must be a success."""
     before = tree_cpu_seconds(server_pid) if server_pid else 0.0
-    program = stage.start(argv, name)
+    program = stage.start(argv, name, host)
     code = program.wait_exit(within)
     stage.equal(code, 0, f"{name}: exit code ({program.last_words()})")
     after = tree_cpu_seconds(server_pid) if server_pid else 0.0

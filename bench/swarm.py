@@ -1,165 +1,144 @@
-"""Twelve peers on ordinary lines, and how near the swarm comes to the fluid limit.
+"""Peers on ordinary lines, and how near a swarm comes to the fluid limit.
 
 Contenders take turns within every run and meet the same arrivals: Peerlift with the goal that ends
-soonest and with the one that spares the edge, and `curl`, which is what a plain server gives.
+soonest and with the one that spares the edge, Peerlift without peers, which is the twin that no
+download may fall behind, and what people have today.
 """
-import random
+import json
 import statistics
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from fluid import Stay, last_completion
+from contenders import CONTENDERS, pause
+from course import SCENARIOS
 from measure import MEBIBYTE, table
-from parts import content, peerlift
+from parts import content
 from stage import Stage
 from world.network import Plan
 from world.waiting import until
 
-PEERS = 12
-SIZE_MIB = 64
-EDGE_UP, DOWN, UP = 50, 25, 10
-EDGE_DISTANCE_MS, PEER_DISTANCE_MS = 10, 25
-FLASH_SECONDS = 2
-TRICKLE_EVERY_SECONDS = 3
-LEAVE_WITHIN_SECONDS = 5
-KILLED_SHARE = 0.25
+USUAL = ("fastest", "thrifty", "edge-only", "aria2", "libtorrent")
+TWIN = "edge-only"
 PATIENCE = 12  # times the limit
 
 
-@dataclass(frozen=True)
-class Course:
-    """What happens to one peer: it comes, it may be killed, it may leave so long after the end."""
-    comes_at: float
-    killed_at: float | None = None
-    leaves_after: float | None = None
+def bench_of(name):
+    """The bench of one scenario."""
+    return lambda stage, options: repeat(stage, options, SCENARIOS[name])
 
 
-def flash12(stage, options):
-    """All come within two seconds and stay."""
-    repeat(stage, options, lambda dice, size: [Course(at) for at in crowd(dice)])
-
-
-def trickle(stage, options):
-    """One comes every three seconds and stays."""
-    repeat(stage, options,
-           lambda dice, size: [Course(peer * TRICKLE_EVERY_SECONDS) for peer in range(PEERS)])
-
-
-def leave(stage, options):
-    """All come within two seconds; a quarter dies mid-way, the others soon leave."""
-    repeat(stage, options, leaving)
-
-
-def crowd(dice):
-    arrivals = sorted(dice.uniform(0, FLASH_SECONDS) for _ in range(PEERS))
-    return [at - arrivals[0] for at in arrivals]
-
-
-def leaving(dice, size):
-    arrivals = crowd(dice)
-    middle = limit([Course(at) for at in arrivals], size)
-    doomed = set(dice.sample(range(PEERS), round(PEERS * KILLED_SHARE)))
-    return [Course(at, killed_at=at + dice.uniform(0.3, 0.7) * middle) if peer in doomed
-            else Course(at, leaves_after=dice.uniform(0, LEAVE_WITHIN_SECONDS))
-            for peer, at in enumerate(arrivals)]
-
-
-def limit(courses, size):
-    stays = [Stay(course.comes_at, course.killed_at or float("inf")) for course in courses]
-    return last_completion(size, EDGE_UP, DOWN, UP, stays)
-
-
-def repeat(stage, options, plan):
+def repeat(stage, options, scenario):
     """Runs the scenario several times, each with its own arrivals, and prints the medians."""
-    size = (options.mib or SIZE_MIB) * MEBIBYTE
-    film = content.make(stage.folder / "origin", size)
-    results = {name: [] for name in CONTENDERS}
+    scenario = scenario.changed(peers=options.peers, up=options.up,
+                                size=options.mib and options.mib * MEBIBYTE)
+    film = content.make(stage.folder / "origin", scenario.size)
+    results = {name: [] for name in present(options.contenders or USUAL)}
     for run in range(options.runs):
-        courses = plan(random.Random(f"{stage.name}/{run}"), size)
-        for number, (name, begin) in enumerate(CONTENDERS.items()):
+        courses = scenario.courses(run)
+        for number, name in enumerate(results):
             folder = stage.folder / f"run{run}-{number}"
             with Stage(f"{stage.name}{run}{number}", folder, stage.tools) as one:
-                results[name].append(Swarm(one, film, courses, begin).play())
+                results[name].append(Swarm(one, film, scenario, courses, CONTENDERS[name]).play())
             for file in folder.rglob(film.name):
                 file.unlink()
             print(f"run {run}, {name}: {results[name][-1].line()}", flush=True)
+            if options.json:
+                note(options.json, scenario, run, name, results[name][-1])
+    print(medians(results))
 
+
+def present(names):
+    """Those of the contenders that are installed."""
+    for name in names:
+        reason = CONTENDERS[name].missing()
+        if reason:
+            print(f"{name}: left out, {reason}")
+        else:
+            yield name
+
+
+def note(path, scenario, run, name, result):
+    """Appends one result to a file, as a line of JSON."""
+    with open(path, "a") as file:
+        file.write(json.dumps({"scenario": scenario.name, "run": run, "contender": name,
+                               **asdict(result)}) + "\n")
+
+
+def medians(results):
+    """The table of a scenario."""
     def median(name, of):
-        return f"{statistics.median(getattr(result, of) for result in results[name]):.3g}"
+        values = [of(result) for result in results[name]]
+        return "–" if None in values else f"{statistics.median(values):.3g}"
 
-    columns = {"last ÷ limit": "last_over_limit", "edge ÷ delivered": "edge_over_delivered",
-               "median peer, s": "median", "CPU-s/GiB": "cpu_seconds_per_gib"}
-    print(table([[name, *(median(name, of) for of in columns.values())] for name in results],
-                ["program", *columns]))
+    columns = {"last ÷ limit": lambda result: result.last_over_limit,
+               "median peer, s": lambda result: result.median,
+               "edge ÷ delivered": lambda result: result.edge_over_delivered,
+               "copies": lambda result: result.copies,
+               "wasted": lambda result: result.wasted_share,
+               "CPU-s/GiB": lambda result: result.cpu_seconds_per_gib,
+               "peak RSS, MiB": lambda result: result.peak_rss_bytes / MEBIBYTE}
+    rows = [[CONTENDERS[name].title, *(median(name, of) for of in columns.values()),
+             slowest_beside_twin(results, name)] for name in results]
+    return table(rows, ["program", *columns, "worst ÷ twin"])
+
+
+def slowest_beside_twin(results, name):
+    """The worst of all peers of all runs: its time by that of the same peer without peers."""
+    if TWIN not in results or name == TWIN:
+        return "–"
+    ratios = [ours.own[peer] / twin.own[peer]
+              for ours, twin in zip(results[name], results[TWIN])
+              for peer in ours.own.keys() & twin.own.keys()]
+    return f"{max(ratios):.2f}"
 
 
 @dataclass(frozen=True)
 class Result:
-    """One run."""
-    last_over_limit: float
-    edge_over_delivered: float
+    """One run. Seconds of each peer from its own beginning; shares of what was delivered."""
+    limit: float
     last: float
-    median: float
-    from_peers_share: float
+    own: dict
+    edge_over_delivered: float
+    copies: float
+    from_peers_share: float | None
+    wasted_share: float | None
     cpu_seconds_per_gib: float
     peak_rss_bytes: int
 
+    @property
+    def last_over_limit(self):
+        return self.last / self.limit
+
+    @property
+    def median(self):
+        return statistics.median(self.own.values())
+
     def line(self):
+        peers = "" if self.from_peers_share is None else f", {self.from_peers_share:.0%} from peers"
         return (f"last {self.last:.1f} s = {self.last_over_limit:.2f} x limit, "
                 f"median {self.median:.1f} s, edge ÷ delivered {self.edge_over_delivered:.3f}, "
-                f"{self.from_peers_share:.0%} from peers, {self.cpu_seconds_per_gib:.1f} CPU-s/GiB, "
+                f"{self.copies:.2f} copies{peers}, {self.cpu_seconds_per_gib:.1f} CPU-s/GiB, "
                 f"{self.peak_rss_bytes / MEBIBYTE:.0f} MiB peak RSS")
-
-
-class Ours(peerlift.Download):
-    """A `peerlift get` that stays to share."""
-
-    def done_at(self):
-        return next(line.at for line in self.program.lines
-                    if line.event and line.event.get("event") == "completed")
-
-
-class Curl:
-    """One connection to the edge."""
-
-    def __init__(self, stage, host, url, film):
-        self.stage, self.film, self.path = stage, film, stage.folder / host.name / film.name
-        self.program = stage.start(["curl", "-sSf", "-o", self.path, url], "curl", host)
-
-    def wait_report(self, within):
-        self.stage.equal(self.program.wait_exit(within), 0, "curl's exit code")
-        self.ended = time.monotonic()
-        self.stage.equal(content.sha256(self.path), self.film.sha256, "SHA-256")
-        return {"from_edge": self.film.size, "from_peers": 0}
-
-    def done_at(self):
-        return self.ended
-
-
-def ours(goal):
-    return lambda stage, host, url, film: Ours(
-        stage, host, url, "--share", "for=1h", "--goal", goal, content=film)
-
-
-CONTENDERS = {"peerlift get --goal fastest": ours("fastest"),
-              "peerlift get": ours("thrifty"),
-              "curl": Curl}
 
 
 class Swarm:
     """The peers of one run, each driven by a thread of its own along its course."""
 
-    def __init__(self, stage, film, courses, begin_download):
+    def __init__(self, stage, film, scenario, courses, contender):
         self.stage, self.film, self.courses = stage, film, courses
-        self.begin_download = begin_download
-        self.limit = limit(courses, film.size)
+        self.contender = contender
+        self.limit = scenario.limit(courses)
+        line = {"down": scenario.down, "up": scenario.up}
+        liars = [f"liar{number}" for number in range(len(scenario.liars))]
         self.net = stage.network(
-            Plan("edge", up=EDGE_UP, distance_ms=EDGE_DISTANCE_MS),
-            *(Plan(f"peer{peer}", down=DOWN, up=UP) for peer in range(len(courses))),
-            distance_ms=PEER_DISTANCE_MS)
-        self.server = peerlift.serve(stage, self.net["edge"], film.path.parent,
-                                     wait_for=film.name)
+            Plan("edge", up=scenario.edge_up, distance_ms=scenario.edge_distance_ms),
+            *(Plan(f"peer{peer}", nat=scenario.nat, **line) for peer in range(len(courses))),
+            *(Plan(name, down=scenario.down, up=scenario.down) for name in liars),
+            distance_ms=scenario.peer_distance_ms)
+        self.server = contender.serve(stage, self.net["edge"], film)
+        for name, how in zip(liars, scenario.liars):
+            contender.begin_liar(stage, self.net[name], self.server, film, how)
         self.reports, self.finished_at, self.failures = {}, {}, []
         self.programs = {}
 
@@ -190,15 +169,14 @@ class Swarm:
 
     def _follow(self, peer, course):
         pause(self.begin + course.comes_at)
-        url = f"{self.server.url}/{self.film.name}"
-        download = self.begin_download(self.stage, self.net[f"peer{peer}"], url, self.film)
+        download = self.contender.begin(self.stage, self.net[f"peer{peer}"], self.server,
+                                        self.film)
         self.programs[peer] = download.program
         if course.killed_at is not None:
             pause(self.begin + course.killed_at)
             download.program.kill()
             return
-        self.reports[peer] = download.wait_report(max(120, PATIENCE * self.limit))
-        done = download.done_at()
+        done, self.reports[peer] = download.wait_done(max(120, PATIENCE * self.limit))
         self.finished_at[peer] = done - self.begin
         if course.leaves_after is not None:
             pause(done + course.leaves_after)
@@ -206,19 +184,21 @@ class Swarm:
 
     def _result(self, edge_bytes):
         delivered = len(self.finished_at) * self.film.size
-        own = [at - self.courses[peer].comes_at for peer, at in self.finished_at.items()]
-        from_edge, from_peers = (sum(report[source] for report in self.reports.values())
-                                 for source in ("from_edge", "from_peers"))
+        reports = [report for report in self.reports.values() if report]
+
+        def share(word, of):
+            return sum(report[word] for report in reports) / of if reports else None
+
+        from_peers, from_edge = share("from_peers", delivered), share("from_edge", delivered)
         return Result(
-            last_over_limit=max(self.finished_at.values()) / self.limit,
-            edge_over_delivered=edge_bytes / delivered,
-            last=max(self.finished_at.values()), median=statistics.median(own),
-            from_peers_share=from_peers / (from_edge + from_peers),
+            limit=self.limit, last=max(self.finished_at.values()),
+            own={peer: at - self.courses[peer].comes_at for peer, at in self.finished_at.items()},
+            edge_over_delivered=edge_bytes / delivered, copies=edge_bytes / self.film.size,
+            from_peers_share=from_peers and from_peers / (from_peers + from_edge),
+            wasted_share=share("wasted", delivered),
             cpu_seconds_per_gib=sum(program.cpu_seconds for program in self.programs.values())
             / (delivered / (1 << 30)),
             peak_rss_bytes=max(program.peak_rss_bytes for program in self.programs.values()))
 
 
-def pause(moment):
-    """Until a moment of the scenario's own time; what happens then is no answer to anything."""
-    time.sleep(max(0.0, moment - time.monotonic()))
+BENCHES = {name: bench_of(name) for name in SCENARIOS}
