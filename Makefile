@@ -1,6 +1,7 @@
 # What people type. Everything behind it also runs by itself: see the files named here.
 
-.PHONY: help demo test lab bench soak man completions install clean
+.PHONY: help demo test lab bench soak sim-soak man completions install deb sbom release-notes \
+	reproducible clean
 
 # Where programs are built; where `make install` puts them.
 TARGET = $(or $(CARGO_TARGET_DIR),target)
@@ -34,6 +35,13 @@ soak:
 	cargo build --locked --release --workspace
 	python3 lab/run.py --group swarm --repeat $(or $(TIMES),20)
 
+# Many seeds of the scenarios of the simulator, with all checkers; a failed run says how to play it again.
+sim-soak:
+	cargo build --locked --release -p peerlift-cli
+	for scenario in flash12 flash12-fastest trickle leave leave-fastest poison-quarter nat-mixed outage flash20; do \
+		$(TARGET)/release/peerlift sim run $$scenario --seed $(or $(SEED),1) --seeds $(or $(SEEDS),20) || exit 1; \
+	done
+
 ## make man                manual pages, into target/man
 man:
 	cargo run --release --locked -q -p peerlift-cli -- man $(TARGET)/man
@@ -57,6 +65,25 @@ install: man completions
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_peerlift
 	install -Dm644 $(TARGET)/completions/peerlift.fish \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/peerlift.fish
+
+## make deb                a Debian package, into target/debian
+# What it carries and what it does when installed: packaging/README.txt, packaging/debian.
+deb:
+	@scripts/deb-needs
+	scripts/release-build
+	@scripts/deb
+
+# Every crate in the program, as CycloneDX JSON; what users notice in this version.
+sbom:
+	@mkdir -p $(TARGET)
+	python3 scripts/release.py sbom >$(TARGET)/peerlift.cdx.json
+release-notes:
+	@python3 scripts/release.py notes
+
+# Whether two builds of the committed sources give the same program and package, byte for byte: slow.
+reproducible:
+	@scripts/deb-needs
+	@scripts/reproducible
 
 ## make clean              forget everything that was built
 clean:

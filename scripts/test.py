@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Callable
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts" / "panel"))
+import needs as panel_needs  # noqa: E402
+
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -78,11 +81,16 @@ def steps():
                      "--document-private-items"], env={"RUSTDOCFLAGS": "-D warnings"}),
         Step("tests", [cargo, "nextest", "run", "--locked", "--workspace", "--no-tests=warn"],
              nextest_count),
+        Step("directory", [cargo, "nextest", "run", "--locked", "--workspace", "--run-ignored", "only",
+                           "-E", "package(peerlift-control) and binary(directory)"], nextest_count),
         Step("doctests", [cargo, "test", "--locked", "--workspace", "--doc", "--no-fail-fast"],
              cargo_test_count),
         Step("deny", [cargo, "deny", "--workspace", "check", "licenses", "bans", "sources"]),
         Step("release build", [cargo, "build", "--locked", "--release", "--workspace"],
              minutes=20),
+        Step("panel", [sys.executable, ROOT / "scripts" / "panel" / "run.py",
+                       ROOT / "target" / "release" / "peerlift"], lab_count),
+        Step("package", [sys.executable, ROOT / "packaging" / "test.py"], lab_count),
         Step("foreign", [*lab, "--group", "foreign"], lab_count),
         Step("lab", [*lab, "--group", "world", "--group", "swarm"], lab_count),
     ]
@@ -99,6 +107,14 @@ def main():
             print("\n==> deny: left out, cargo-deny is not installed", flush=True)
             rows.append(f"  --    {step.name}: left out, cargo-deny is not installed")
             continue
+        if step.name == "directory" and not have_directory_server():
+            print("\n==> directory: left out, neither Redis nor Valkey could be installed", flush=True)
+            rows.append("  --    directory: left out, neither Redis nor Valkey could be installed")
+            continue
+        if step.name == "panel" and (reason := panel_needs.missing()):
+            print(f"\n==> panel: left out, {reason}", flush=True)
+            rows.append(f"  --    panel: left out, {reason}")
+            continue
         count, row = perform(step)
         rows.append(row)
         total = Count(total.passed + count.passed, total.failed + count.failed,
@@ -108,6 +124,19 @@ def main():
         print(f"  {total.skipped} skipped")
     print(f"{total.passed} passed, {total.failed} failed")
     return 1 if total.failed else 0
+
+
+def have_directory_server():
+    """Whether there is a Redis or Valkey server, installed by Debian's packages where that is allowed."""
+    def there():
+        return any(shutil.which(f"{name}-server") for name in ("valkey", "redis"))
+    for package in ("valkey-server", "redis-server"):
+        if not there() and shutil.which("apt-get") and os.geteuid() == 0:
+            # The service that the package would start is not wanted: tests start their own.
+            subprocess.run(["apt-get", "install", "--yes", "--no-install-recommends", package],
+                           env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"},
+                           stdin=subprocess.DEVNULL)
+    return there()
 
 
 def perform(step):
