@@ -1,6 +1,4 @@
-//! One download from the request to the report. What comes after it is in `seeding`.
-
-mod seeding;
+//! One download from the request to the report.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,18 +24,16 @@ use crate::fetch_edge::EdgeUrls;
 use crate::hub::unix_now;
 use crate::known_publishers::Trust;
 use crate::limiter::Limiter;
-use crate::manifest::{self, Contact, Signed};
+use crate::manifest::{self, Contact};
 use crate::peers::Peers;
 use crate::progress::Progress;
 use crate::provenance::Provenance;
-use crate::request::{DownloadRequest, Goal, Output};
+use crate::request::{DownloadRequest, Goal, Output, Share};
 use crate::single::{self, Sink};
 use crate::storage::{Scratch, Storage};
 use crate::transfer::{self, Clock, Parts, Transfer};
 use crate::whole::{self, WholeFault};
 use crate::{name, stream};
-
-pub(crate) use seeding::share_again;
 
 /// Runs a download to its end, sharing included.
 pub(crate) async fn run(
@@ -65,10 +61,9 @@ pub(crate) async fn run(
         http,
         url,
         started,
-        signed: None,
     };
     match contact.manifest {
-        Some(signed) => job.verified(contact.opened, signed).await,
+        Some((manifest, found_at)) => job.verified(contact.opened, manifest, found_at).await,
         None if job.request.publisher.is_some() => Err(DownloadError::Unsigned { url: job.url }),
         None => job.unverified(contact.opened).await,
     }
@@ -84,8 +79,6 @@ struct Job {
     /// The URL that answered.
     url: Url,
     started: Instant,
-    /// What the manifest was, once it has been believed.
-    signed: Option<Signed>,
 }
 
 /// Where the bytes are kept on the way to the output.
@@ -99,9 +92,12 @@ struct Target {
 
 impl Job {
     /// An object with a manifest: from edges and peers, every group verified.
-    async fn verified(mut self, opened: Opened, signed: Signed) -> Result<Report, DownloadError> {
-        self.signed = Some(signed.clone());
-        let (signed, found_at) = (signed.verified, signed.found_at);
+    async fn verified(
+        mut self,
+        opened: Opened,
+        signed: VerifiedManifest,
+        found_at: Url,
+    ) -> Result<Report, DownloadError> {
         let about = &signed.manifest;
         self.check(&opened, &signed, &found_at)?;
         self.show_token_to_edges(&signed, &found_at);
@@ -190,7 +186,6 @@ impl Job {
             uploaded: 0,
             peers: 0,
             verified,
-            kept: None,
         };
         self.progress
             .deliver(Event::Completed(report.clone()))
@@ -286,7 +281,7 @@ impl Job {
         if trust == Trust::FirstUse {
             tracing::info!(publisher = %signed.publisher, "first use of this publisher's key");
         }
-        if is_expired(about) {
+        if about.policy.expires.is_some_and(|at| at <= unix_now()) {
             return Err(DownloadError::Expired {
                 url: found_at.clone(),
             });
@@ -447,16 +442,20 @@ impl Job {
             context.storage.checkpoint()?;
             return Err(error);
         }
-        let kept = match &path {
-            Some(path) => self.put_in_place(&context, path)?,
-            None => None,
-        };
+        if let Some(path) = &path {
+            tracing::debug!(path = %path.display(), "complete");
+            context.storage.commit()?;
+        }
         let mut report = self.report(&transfer, &context, path, verified);
-        report.kept = kept;
         self.progress
             .deliver(Event::Completed(report.clone()))
             .await;
-        self.seed(&mut transfer, &mut report).await;
+        if let Share::For(time) = self.request.share {
+            let seeding = tokio::time::timeout(time, transfer.seed());
+            // Ends by the clock or by the caller; both are what was asked for.
+            let _ = self.stop.run_until_cancelled(seeding).await;
+            report.uploaded = transfer.status().uploaded;
+        }
         transfer.close().await;
         drop(scratch);
         Ok(report)
@@ -484,7 +483,6 @@ impl Job {
             uploaded: status.uploaded,
             peers: counts.peers,
             verified,
-            kept: None,
         }
     }
 
@@ -566,10 +564,6 @@ impl Job {
         };
         self.progress.deliver(Event::Started(started)).await;
     }
-}
-
-fn is_expired(about: &Manifest) -> bool {
-    about.policy.expires.is_some_and(|at| at <= unix_now())
 }
 
 /// Edges used at once; more would be idle.

@@ -15,6 +15,9 @@ use tokio::time::{Instant, interval, timeout, timeout_at};
 /// How long the first words may take.
 const HELLO_MAX: Duration = Duration::from_secs(10);
 
+/// How long a stranger who is declined may take to hang up.
+const DECLINE_MAX: Duration = Duration::from_secs(3);
+
 /// How long two NATs may take to let a direct path through.
 const DIRECT_MAX: Duration = Duration::from_secs(10);
 
@@ -45,6 +48,14 @@ pub(crate) enum GreetingError {
     Goodbye(Goodbye),
     #[error("the peer is silent")]
     Silent,
+}
+
+impl GreetingError {
+    /// Whether the peer has not what a control node was told that it has. A peer that cannot be
+    /// reached, or has enough of others, may have it all the same.
+    pub(crate) fn is_nothing_there(&self) -> bool {
+        matches!(self, Self::OtherObject | Self::Goodbye(Goodbye::NotShared))
+    }
 }
 
 /// Connects to a peer and exchanges hellos. The link is direct when this returns: a relay is there
@@ -82,6 +93,16 @@ pub(crate) async fn hear(stranger: Accepting) -> Result<Greeted, GreetingError> 
     timeout(HELLO_MAX, hearing)
         .await
         .map_err(|_| GreetingError::Silent)?
+}
+
+/// Tells a stranger that the object is not offered here, and hangs up once that was heard.
+pub(crate) async fn decline(mut greeted: Greeted) {
+    let goodbye = PeerMessage::Goodbye(Goodbye::NotShared);
+    if greeted.sender.send(&goodbye).await.is_ok() {
+        // What is under way when a link is closed is lost.
+        let _ = timeout(DECLINE_MAX, greeted.link.closed()).await;
+    }
+    greeted.link.close(Goodbye::NotShared);
 }
 
 /// Says hello to a stranger who is welcome.

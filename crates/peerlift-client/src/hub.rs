@@ -427,10 +427,10 @@ impl Hub {
                 Ok(()) => return,
                 Err(error) => error.into_inner(),
             },
-            None => News::Visitor(Box::new(greeted)),
+            None => return greeting::decline(greeted).await,
         };
         if let News::Visitor(greeted) = unwanted {
-            greeted.link.close(Goodbye::NotShared);
+            greeted.link.close(Goodbye::EnoughPeers);
         }
     }
 
@@ -470,6 +470,13 @@ impl Membership {
     pub(crate) async fn query(&self, max: usize, known: &[PeerId]) {
         for session in &self.sessions {
             session.query(self.object, max, known.to_vec()).await;
+        }
+    }
+
+    /// Tells the control nodes that the peer of this ticket has not what it announced.
+    pub(crate) async fn complain(&self, ticket: &Bytes) {
+        for session in &self.sessions {
+            session.complain(ticket.clone()).await;
         }
     }
 

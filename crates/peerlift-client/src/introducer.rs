@@ -38,8 +38,10 @@ pub(crate) enum Order {
     Complete,
     /// The link to a peer is over; it may be dialled again.
     Gone(PeerId),
-    /// Never meet this peer again.
+    /// Never meet this peer again: it sends what is not the object's.
     Ban(PeerId),
+    /// This peer tells that it has a part of the object.
+    Partial(PeerId),
 }
 
 /// What the introducer tells the transfer.
@@ -73,7 +75,9 @@ pub(crate) struct Introducer {
     /// Peers whose link is up, and whether we dialled it.
     linked: BTreeMap<PeerId, bool>,
     banned: BTreeSet<PeerId>,
-    tickets: BTreeMap<PeerId, Bytes>,
+    /// Those that were introduced: our right to ask them, and whether they are said to have
+    /// everything.
+    introduced: BTreeMap<PeerId, (Bytes, bool)>,
     making: JoinSet<(PeerId, bool, Result<Greeted, GreetingError>)>,
 }
 
@@ -95,7 +99,7 @@ impl Introducer {
             busy,
             linked: BTreeMap::new(),
             banned: BTreeSet::new(),
-            tickets: BTreeMap::new(),
+            introduced: BTreeMap::new(),
             making: JoinSet::new(),
         }
     }
@@ -146,6 +150,12 @@ impl Introducer {
             Order::Ban(peer) => {
                 self.linked.remove(&peer);
                 self.banned.insert(peer);
+                self.complain(peer).await;
+            }
+            Order::Partial(peer) => {
+                if let Some((_, true)) = self.introduced.get(&peer) {
+                    self.complain(peer).await;
+                }
             }
         }
     }
@@ -174,8 +184,9 @@ impl Introducer {
                 let ticket = introduction.ticket.clone();
                 self.tell(Meeting::Ticket { peer, ticket }).await;
             }
-            if self.tickets.len() < TICKETS_MAX {
-                self.tickets.insert(peer, introduction.ticket.clone());
+            if self.introduced.len() < TICKETS_MAX {
+                let introduced = (introduction.ticket.clone(), introduction.complete);
+                self.introduced.insert(peer, introduced);
             }
             if introduction.dial && !self.complete && self.waiting.len() < WAITING_MAX {
                 self.waiting.insert(peer, introduction);
@@ -220,7 +231,9 @@ impl Introducer {
             return;
         }
         let hub = Arc::clone(&self.membership.hub);
-        let (object, ticket) = (self.membership.object, self.tickets.get(&peer).cloned());
+        let ticket = self.introduced.get(&peer);
+        let ticket = ticket.map(|(ticket, _)| ticket.clone());
+        let object = self.membership.object;
         self.making.spawn(async move {
             let made = greeting::answer(greeted, object, ticket, hub.agent()).await;
             (peer, false, made)
@@ -237,6 +250,9 @@ impl Introducer {
             Ok(greeted) => greeted,
             Err(error) => {
                 tracing::debug!(%peer, dialled, %error, "no link");
+                if error.is_nothing_there() {
+                    self.complain(peer).await;
+                }
                 if !self.linked.contains_key(&peer) {
                     self.busy.remove(&peer);
                 }
@@ -265,6 +281,14 @@ impl Introducer {
             admitted,
         })
         .await;
+    }
+
+    /// Tells the control nodes that a peer has not what it announced; once, as they have to agree.
+    async fn complain(&mut self, peer: PeerId) {
+        if let Some((ticket, _)) = self.introduced.remove(&peer) {
+            tracing::debug!(%peer, "complained of");
+            self.membership.complain(&ticket).await;
+        }
     }
 
     async fn tell(&self, meeting: Meeting) {

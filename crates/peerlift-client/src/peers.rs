@@ -281,9 +281,15 @@ impl Peers {
             return Vec::new();
         };
         match event {
-            LinkEvent::Message(PeerMessage::HaveMap(groups) | PeerMessage::HaveDelta(groups)) => {
+            LinkEvent::Message(PeerMessage::HaveMap(groups)) => {
+                let peer = link.link.peer();
+                let all = self.layout.map(Layout::all_groups);
+                if all.is_some_and(|all| !groups.contains_all(all)) {
+                    self.order(Order::Partial(peer));
+                }
                 self.holds(source, &groups)
             }
+            LinkEvent::Message(PeerMessage::HaveDelta(groups)) => self.holds(source, &groups),
             LinkEvent::Message(PeerMessage::Pledge(groups)) => (groups.runs().iter())
                 .map(|run| Event::Pledged {
                     source,

@@ -35,8 +35,7 @@ async fn try_send(
     let mut encoded = match context.storage.encode(groups) {
         Ok(encoded) => encoded,
         Err(error) => {
-            tracing::debug!(%error, "cannot serve");
-            context.tell(Input::Unreadable(error)).await;
+            tracing::warn!(%error, "cannot serve");
             return reply
                 .refuse(peerlift_wire::peer::RangeStatus::NotHere)
                 .await;

@@ -345,6 +345,7 @@ impl Pass {
             | ClientMessage::Announce { .. }
             | ClientMessage::Withdraw { .. }
             | ClientMessage::Address { .. }
+            | ClientMessage::Complain { .. }
             | ClientMessage::Ping => Answer::PassOn,
         }
     }

@@ -124,7 +124,13 @@ pub(crate) struct Conversation {
     visitor: Visitor,
     facts: Arc<NodeFacts>,
     state: State,
+    /// Complaints that were heard, up to [`COMPLAINTS_MAX`].
+    complaints: u8,
 }
+
+/// How often a session may complain: each time costs a signature to check. Who has more to complain
+/// of may come back.
+const COMPLAINTS_MAX: u8 = 32;
 
 enum State {
     /// The client has to show that it holds the key it claims.
@@ -156,6 +162,7 @@ impl Conversation {
             visitor,
             facts,
             state,
+            complaints: 0,
         };
         (conversation, first)
     }
@@ -170,7 +177,7 @@ impl Conversation {
     }
 
     /// The client says something.
-    pub(crate) fn hear(&mut self, message: ClientMessage) -> Vec<Act> {
+    pub(crate) fn hear(&mut self, message: ClientMessage, unix_s: u64) -> Vec<Act> {
         match (&self.state, message) {
             (State::Challenged(challenge), ClientMessage::Login(login)) => {
                 if login.verify(challenge) {
@@ -183,6 +190,10 @@ impl Conversation {
             (State::Knocking(_) | State::Here(_), ClientMessage::Login(_)) => {
                 let end = End::Misbehaved(ErrorCode::Protocol, "already logged in");
                 vec![Act::End(end)]
+            }
+            (State::Knocking(peer) | State::Here(peer), ClientMessage::Complain { ticket }) => {
+                let complaint = self.complaint(*peer, ticket, unix_s);
+                complaint.map(Act::Tell).into_iter().collect()
             }
             (State::Knocking(_) | State::Here(_), message) => self.pass_on(message),
         }
@@ -210,7 +221,9 @@ impl Conversation {
         let session = self.id;
         let event = match message {
             // Tokens are for whoever guards the queries: `crate::access`.
-            ClientMessage::Login(_) | ClientMessage::Token(_) => return Vec::new(),
+            ClientMessage::Login(_) | ClientMessage::Complain { .. } | ClientMessage::Token(_) => {
+                return Vec::new();
+            }
             ClientMessage::Announce { object, complete } => Event::Announce {
                 session,
                 object,
@@ -230,6 +243,23 @@ impl Conversation {
             }
         };
         vec![Act::Tell(event)]
+    }
+
+    /// What the core has to know of a complaint: nothing, unless the ticket shows that the client
+    /// was sent to that peer.
+    fn complaint(&mut self, from: PeerId, ticket: Bytes, unix_s: u64) -> Option<Event> {
+        if self.complaints == COMPLAINTS_MAX {
+            return None;
+        }
+        self.complaints += 1;
+        let own = [self.facts.key.verifying_key().to_bytes()];
+        let trusted = [&own[..], &self.facts.ticket_keys.borrow()].concat();
+        let ticket = Ticket::verify(ticket, &trusted, unix_s).ok()?;
+        (ticket.from == from).then_some(Event::Complain {
+            session: self.id,
+            object: ticket.object,
+            peer: ticket.to,
+        })
     }
 
     /// The core wants something said.
@@ -387,7 +417,7 @@ mod tests {
     #[test]
     fn a_client_is_welcome_only_once_the_core_says_so() {
         let (mut conversation, challenge) = begin();
-        let acts = conversation.hear(login(&challenge));
+        let acts = conversation.hear(login(&challenge), 1000);
         let [
             Act::Tell(Event::Joined { session, arrival }),
             Act::Tell(Event::Address { .. }),
@@ -415,10 +445,47 @@ mod tests {
         let (mut conversation, mut fresh) = begin();
         fresh.nonce = [2; 32];
         conversation.state = State::Challenged(Box::new(fresh));
-        let acts = conversation.hear(login(&old));
+        let acts = conversation.hear(login(&old), 1000);
         let [Act::End(End::Misbehaved(ErrorCode::BadLogin, _))] = acts[..] else {
             panic!("{acts:?}")
         };
+    }
+
+    #[test]
+    fn who_complains_must_have_been_sent_there() {
+        let (mut conversation, challenge) = begin();
+        conversation.hear(login(&challenge), 1000);
+        let id = |seed| PeerId::new(key(seed).verifying_key().to_bytes());
+        let ticket = |from, node| {
+            let (to, object) = (id(2), ObjectId::new([3; 32]));
+            let (issued, expires) = (1000, 1600);
+            let ticket = Ticket {
+                from,
+                to,
+                object,
+                issued,
+                expires,
+            };
+            ticket.sign(&key(node))
+        };
+        let mut complain = |ticket: Bytes, unix_s| {
+            let message = ClientMessage::Complain { ticket };
+            conversation.hear(message, unix_s)
+        };
+        assert_eq!(complain(ticket(id(4), 9), 1000), [], "another's ticket");
+        assert_eq!(complain(ticket(id(1), 8), 1000), [], "another node's");
+        assert_eq!(complain(ticket(id(1), 9), 9000), [], "long ago");
+        assert_eq!(complain(Bytes::from_static(b"ticket"), 1000), []);
+        for heard in 4..40 {
+            let acts = complain(ticket(id(1), 9), 1000);
+            let expected = Act::Tell(Event::Complain {
+                session: ID,
+                object: ObjectId::new([3; 32]),
+                peer: id(2),
+            });
+            let passed_on = if heard < 32 { vec![expected] } else { vec![] };
+            assert_eq!(acts, passed_on);
+        }
     }
 
     #[test]

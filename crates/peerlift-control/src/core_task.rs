@@ -1,7 +1,7 @@
 //! The task that owns the rendezvous core.
 //!
 //! Two lanes lead to it. What somebody waits for (logins, queries, the end of a session) goes
-//! before what nobody waits for (announcements, pings): a million announcements after an outage do
+//! before what nobody waits for (announcements, complaints, pings): a million announcements after an outage do
 //! not make a query wait. Within a session the order may change between lanes, which is harmless: an
 //! announcement that comes after the end of its session is ignored.
 
@@ -60,7 +60,10 @@ impl CoreHandle {
     pub(crate) async fn tell(&self, input: Input) {
         let _ = match input {
             Input::Event(
-                event @ (Event::Announce { .. } | Event::Withdraw { .. } | Event::Ping { .. }),
+                event @ (Event::Announce { .. }
+                | Event::Withdraw { .. }
+                | Event::Complain { .. }
+                | Event::Ping { .. }),
             ) => self.slow.send(event).await.is_ok(),
             input @ (Input::Open { .. } | Input::Event(_) | Input::Visit(_)) => {
                 self.fast.send(input).await.is_ok()

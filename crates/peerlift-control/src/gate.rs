@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use peerlift_model::Timestamp;
-use peerlift_rendezvous::{Level, Locality, Network};
+use peerlift_rendezvous::{Locality, Network};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Connections that have not logged in yet, at most. Half a second of work for one core.
@@ -52,10 +52,7 @@ impl Gate {
 
     /// Takes the place for a connection, unless its site has enough of them.
     pub(crate) fn enter(&self, permit: OwnedSemaphorePermit, address: IpAddr) -> Option<Place> {
-        let place = Locality::of(Some(address), Network::default());
-        let site = place
-            .surroundings(Level::Site)
-            .map_or(place, |range| *range.start());
+        let site = Locality::of(Some(address), Network::default()).site();
         let mut sites = lock(&self.sites);
         let count = sites.entry(site).or_default();
         if *count >= PENDING_PER_SITE_MAX {

@@ -31,6 +31,7 @@ pub(crate) struct Metrics {
     recalls: Gauge,
     looks: Gauge,
     refusals: Gauge,
+    suspects: Gauge,
     resumed: Gauge,
     named: Family<Nearness, Gauge>,
 }
@@ -171,6 +172,11 @@ impl Metrics {
                 &self.refusals,
             ),
             (
+                "suspects",
+                "Peers that clients found not to have what they announce",
+                &self.suspects,
+            ),
+            (
                 "resumed_sessions",
                 "Sessions that went on where they were, since the start",
                 &self.resumed,
@@ -192,6 +198,7 @@ impl Metrics {
         self.away.set(count(core.away()));
         self.entries.set(count(core.entries()));
         self.recalls.set(count(core.recalls_waiting()));
+        self.suspects.set(count(core.suspects()));
         let stats = core.stats();
         let total = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         self.looks.set(total(stats.looks));

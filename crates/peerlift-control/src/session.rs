@@ -108,7 +108,7 @@ impl Session {
         self.send(&challenge).await?;
         let message = receive(&mut self.socket).await?;
         let mut orders = Some(orders);
-        for act in self.conversation.hear(message) {
+        for act in self.conversation.hear(message, unix_now()) {
             match act {
                 Act::Tell(joined @ Event::Joined { .. }) => {
                     let Some(orders) = orders.take() else {
@@ -171,7 +171,7 @@ impl Session {
                 return self.send(&refusal).await;
             }
         }
-        for act in self.conversation.hear(message) {
+        for act in self.conversation.hear(message, unix_now()) {
             self.perform(act).await?;
         }
         Ok(())

@@ -82,6 +82,16 @@ pub enum Event {
         /// Its session.
         session: SessionId,
     },
+    /// A client was sent to a peer for an object and found that what it announced is not true. The
+    /// shell has made sure that it was sent there.
+    Complain {
+        /// Its session.
+        session: SessionId,
+        /// The object.
+        object: ObjectId,
+        /// The peer.
+        peer: PeerId,
+    },
     /// The operator forbids an object, or allows it again.
     Block {
         /// The object.

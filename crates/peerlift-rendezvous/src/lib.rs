@@ -14,6 +14,7 @@
 //! * `selection`: which of them an answer names, in time proportional to the answer;
 //! * [`policy`]: what an operator decides about that, one small type each;
 //! * `admission`: how much one client and one neighbourhood may ask for;
+//! * `complaints`: whose announcements clients found to be untrue;
 //! * `notices`: how everybody is told something without a stampede;
 //! * `session`: one client, and the digest by which it resumes;
 //! * [`shared`]: what is told to and asked of a directory that several nodes share;
@@ -23,6 +24,7 @@
 //! public one.
 
 mod admission;
+mod complaints;
 mod directory;
 mod event;
 mod holders;
@@ -35,6 +37,7 @@ mod rendezvous;
 mod selection;
 mod session;
 pub mod shared;
+mod suspects;
 
 pub use event::{Arrival, CloseReason, Contact, Event, Meeting, Output, Refusal, SessionId};
 pub use locality::{Level, Locality, Network};

@@ -146,6 +146,13 @@ impl Locality {
             .unwrap_or(Level::World)
     }
 
+    /// The site alone, whatever is known of it.
+    #[must_use]
+    pub fn site(self) -> Self {
+        self.surroundings(Level::Site)
+            .map_or(self, |range| *range.start())
+    }
+
     /// The prefix alone, whatever is known of it: what limits of a neighbourhood are counted by.
     pub(crate) fn prefix(self) -> Option<Self> {
         self.surroundings(Level::Prefix).map(|range| *range.start())

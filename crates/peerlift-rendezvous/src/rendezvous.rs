@@ -10,6 +10,7 @@ use rand_pcg::Pcg64Mcg;
 
 use crate::Locality;
 use crate::admission::Neighbourhoods;
+use crate::complaints::Complaints;
 use crate::directory::{Directory, ObjectIndex};
 use crate::event::{Arrival, CloseReason, Event, Output, Refusal, SessionId};
 use crate::holders::{Holder, SEATS_MAX, Seat};
@@ -85,6 +86,7 @@ pub struct Rendezvous {
     checks: BinaryHeap<Reverse<(Timestamp, SessionId)>>,
     pub(crate) directory: Directory,
     pub(crate) neighbourhoods: Neighbourhoods,
+    pub(crate) complaints: Complaints,
     /// What the operator forbade beside the policy.
     blocked: BTreeSet<ObjectId>,
     recalls: Notices<()>,
@@ -113,6 +115,7 @@ impl Rendezvous {
             checks: BinaryHeap::new(),
             directory: Directory::default(),
             neighbourhoods: Neighbourhoods::default(),
+            complaints: Complaints::default(),
             blocked: BTreeSet::new(),
             recalls: Notices::default(),
             block_notices: Notices::default(),
@@ -174,6 +177,15 @@ impl Rendezvous {
             Event::Ping { session } => {
                 self.heard(session, now);
             }
+            Event::Complain {
+                session,
+                object,
+                peer,
+            } => {
+                if let Some(seat) = self.heard(session, now) {
+                    self.complain(seat, object, peer, now);
+                }
+            }
             Event::Block { object, blocked } => self.block(object, blocked, now),
             Event::Flush => self.flush(now),
             Event::Found(found) => self.answer(found, now),
@@ -209,6 +221,9 @@ impl Rendezvous {
                 self.offer_all(seat);
             }
         }
+        while let Some(peer) = self.complaints.next_over(now) {
+            self.believe(peer);
+        }
         let leaving: Vec<SessionId> = self.drains.due(now).map(|(session, ())| session).collect();
         for session in leaving {
             if let Some(seat) = self.seats.get(&session).copied() {
@@ -232,6 +247,7 @@ impl Rendezvous {
             self.block_notices.next_at(),
             self.drains.next_at(),
             self.renewals.next_at(),
+            self.complaints.next_at(),
         ];
         notices.into_iter().chain([check]).flatten().min()
     }
@@ -275,6 +291,12 @@ impl Rendezvous {
     #[must_use]
     pub fn recalls_waiting(&self) -> usize {
         self.recalls.len()
+    }
+
+    /// How many peers are not believed what they announce.
+    #[must_use]
+    pub fn suspects(&self) -> usize {
+        self.complaints.suspects()
     }
 
     /// What the node has done since its start.
@@ -442,10 +464,8 @@ impl Rendezvous {
 
     fn drop_held(&mut self, seat: Seat, held: &HeldList) {
         for one in held.iter() {
-            let places = &self.places;
             if one.announced {
-                self.directory
-                    .change(one.object, |holders| holders.remove(seat, places));
+                self.unlist(seat, one.object);
             }
             self.directory.leave(one.object);
         }
@@ -475,12 +495,24 @@ impl Rendezvous {
         };
         let session = &mut self.sessions[seat.index()];
         session.held.announce(index, object, complete);
-        if session.share {
-            let (places, holder) = (&self.places, Holder::new(seat, complete));
-            self.directory
-                .change(index, |holders| holders.add(holder, places));
-            self.offer(seat, index);
+        if session.share && !self.complaints.doubt(session.peer, object) {
+            self.list(seat, index, complete);
         }
+    }
+
+    /// Puts a client among those who are named for an object.
+    pub(crate) fn list(&mut self, seat: Seat, index: ObjectIndex, complete: bool) {
+        let (places, holder) = (&self.places, Holder::new(seat, complete));
+        self.directory
+            .change(index, |holders| holders.add(holder, places));
+        self.offer(seat, index);
+    }
+
+    /// Takes a client out from among them.
+    pub(crate) fn unlist(&mut self, seat: Seat, index: ObjectIndex) {
+        let places = &self.places;
+        self.directory
+            .change(index, |holders| holders.remove(seat, places));
     }
 
     /// Notes that a client has to do with an object, unless it has to do with too many.
@@ -506,9 +538,7 @@ impl Rendezvous {
         let held = &mut self.sessions[seat.index()].held;
         if held.remove(index, object).is_some() {
             self.retract(seat, object);
-            let places = &self.places;
-            self.directory
-                .change(index, |holders| holders.remove(seat, places));
+            self.unlist(seat, index);
             self.directory.leave(index);
         }
     }

@@ -145,11 +145,15 @@ impl Rendezvous {
 
     /// Says that a client serves an object, if it does and can be reached.
     pub(crate) fn offer(&mut self, seat: Seat, index: ObjectIndex) {
-        if !self.config.shared || !self.sessions[seat.index()].is_reachable() {
+        let session = &self.sessions[seat.index()];
+        if !self.config.shared || !session.is_reachable() {
+            return;
+        }
+        let object = self.directory.object(index).id;
+        if self.complaints.doubt(session.peer, object) {
             return;
         }
         if let Some(neighbour) = self.neighbour(seat, index) {
-            let object = self.directory.object(index).id;
             self.shares.push_back(Share::Offer { object, neighbour });
         }
     }
@@ -304,7 +308,9 @@ impl Rendezvous {
                     fit.welcomes(&neighbour.peer, neighbour.nat, level)
                 }
             };
-            fits && seen.insert(neighbour.peer)
+            // Other nodes have clients of whom this one's complained.
+            let doubted = self.complaints.doubt(neighbour.peer, ask.object);
+            fits && !doubted && seen.insert(neighbour.peer)
         });
         let is_far = |(_, found): &(NodeId, Neighbour)| place.nearness(found.place) == Level::World;
         let (far, mut named): (Vec<_>, Vec<_>) = fitting.partition(is_far);

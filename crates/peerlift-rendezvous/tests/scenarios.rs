@@ -502,6 +502,57 @@ fn a_flood_of_announcements_is_refused() {
 }
 
 #[test]
+fn who_is_complained_of_is_named_no_more_for_an_hour() {
+    let mut node = Node::new();
+    let liar = node.client(1, true);
+    node.announce(liar, true);
+    let far = |prefix: u8| Arrival {
+        observed: Some([203, 0, prefix, 1].into()),
+        ..arrival(100 + prefix, false)
+    };
+    let sessions: Vec<SessionId> = (101..=104).map(SessionId).collect();
+    for (session, prefix) in sessions.iter().zip(1..) {
+        node.join(*session, far(prefix));
+    }
+    let named = |node: &mut Node| introduced(&node.query(sessions[3])[0]).1.len();
+    for session in &sessions[..3] {
+        assert_eq!(named(&mut node), 1);
+        let session = *session;
+        let (object, peer) = (OBJECT, peer(1));
+        node.tell(Event::Complain {
+            session,
+            object,
+            peer,
+        });
+    }
+    assert_eq!((named(&mut node), node.core.suspects()), (0, 1));
+    node.announce(liar, true);
+    assert_eq!(named(&mut node), 0, "it says so again");
+    node.tell(Event::Lost { session: liar });
+    let digest = {
+        let mut digest = Digest::default();
+        digest.add(OBJECT, true);
+        digest
+    };
+    let resume = Some(digest);
+    let back = Arrival {
+        resume,
+        ..arrival(1, true)
+    };
+    node.join(SessionId(200), back);
+    assert_eq!(named(&mut node), 0, "it comes back");
+    // All say that they are there, for an hour.
+    for _ in 0..60 {
+        node.pass(60);
+        for session in sessions.iter().copied().chain([SessionId(200)]) {
+            node.tell(Event::Ping { session });
+        }
+        node.wake();
+    }
+    assert_eq!((named(&mut node), node.core.suspects()), (1, 0));
+}
+
+#[test]
 fn a_forbidden_object_is_taken_back_from_its_holders_and_named_to_nobody() {
     let mut node = Node::new();
     let seed = node.client(1, true);

@@ -70,6 +70,11 @@ pub enum ClientMessage {
     },
     /// "I am still here."
     Ping,
+    /// "The peer that this ticket let me ask has not what it announced, or sends what is not."
+    Complain {
+        /// The client's right to ask it, by which the node knows that it named that peer.
+        ticket: Bytes,
+    },
     /// "A publisher lets me fetch."
     Token(ShownToken),
 }
@@ -293,6 +298,9 @@ impl ClientMessage {
             }),
             Self::Address { address, nat } => Kind::Address(address_with_nat(address, *nat)),
             Self::Ping => Kind::Ping(proto::Ping {}),
+            Self::Complain { ticket } => Kind::Complaint(proto::Complaint {
+                ticket: ticket.clone(),
+            }),
             Self::Token(shown) => Kind::Token(proto::Token {
                 token: shown.token.clone(),
                 proof: shown.proof.clone(),
@@ -335,6 +343,9 @@ impl ClientMessage {
                 address: PeerAddress::from_proto(Some(address))?,
             }),
             Kind::Ping(proto::Ping {}) => Ok(Self::Ping),
+            Kind::Complaint(complaint) => Ok(Self::Complain {
+                ticket: ticket(complaint.ticket)?,
+            }),
             Kind::Token(shown) => Ok(Self::Token(ShownToken {
                 token: compact(shown.token, "token")?,
                 proof: compact(shown.proof, "proof")?,
@@ -379,6 +390,17 @@ fn compact(text: String, field: &'static str) -> Result<String, WireError> {
     match text.bytes().all(fits) {
         true => Ok(text),
         false => Err(malformed(field)),
+    }
+}
+
+/// A ticket, whatever it says: it is read by whoever checks it.
+fn ticket(bytes: Bytes) -> Result<Bytes, WireError> {
+    match bytes.len() {
+        0..=TICKET_BYTES_MAX => Ok(bytes),
+        _ => Err(WireError::TooLong {
+            field: "ticket",
+            max: TICKET_BYTES_MAX,
+        }),
     }
 }
 
@@ -535,16 +557,10 @@ fn decode_introductions(message: proto::Introductions) -> Result<Introductions, 
         });
     }
     let introduction = |one: proto::Introduction| {
-        if one.ticket.len() > TICKET_BYTES_MAX {
-            return Err(WireError::TooLong {
-                field: "ticket",
-                max: TICKET_BYTES_MAX,
-            });
-        }
-        Ok(Introduction {
+        Ok::<_, WireError>(Introduction {
             peer: peer(&one.peer, "peer")?,
             address: PeerAddress::from_proto(one.address)?,
-            ticket: one.ticket,
+            ticket: ticket(one.ticket)?,
             complete: one.complete,
             dial: one.dial,
         })
@@ -723,6 +739,11 @@ mod tests {
             )),
             (address(), nat()).prop_map(|(address, nat)| ClientMessage::Address { address, nat }),
             Just(ClientMessage::Ping),
+            proptest::collection::vec(any::<u8>(), 0..80).prop_map(|ticket| {
+                ClientMessage::Complain {
+                    ticket: ticket.into(),
+                }
+            }),
             ("[a-zA-Z0-9._-]{1,40}", "[a-zA-Z0-9._-]{0,40}")
                 .prop_map(|(token, proof)| { ClientMessage::Token(ShownToken { token, proof }) }),
         ]

@@ -193,6 +193,12 @@ fn client_messages() -> Vec<(&'static str, ClientMessage)> {
         ("address-nat", moved(address(), NatClass::Hard)),
         ("ping", ClientMessage::Ping),
         (
+            "complaint",
+            ClientMessage::Complain {
+                ticket: Bytes::from_static(b"a ticket"),
+            },
+        ),
+        (
             "token",
             ClientMessage::Token(ShownToken {
                 token: "a.b.c".to_owned(),

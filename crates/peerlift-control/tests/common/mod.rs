@@ -14,17 +14,18 @@ use peerlift_model::{NatClass, ObjectId, PeerId};
 use peerlift_net::control::{ControlEvent, ControlSession, Identity};
 use peerlift_wire::PeerAddress;
 use peerlift_wire::control::{
-    Challenge, ClientMessage, ErrorCode, Introductions, Login, PATH, SUB_PROTOCOL, ServerMessage,
+    Challenge, ClientMessage, ErrorCode, Introductions, Login, PATH, Query, SUB_PROTOCOL,
+    ServerMessage,
 };
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{WebSocketStream, client_async};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
@@ -104,11 +105,17 @@ impl Served {
         self.until_some(name, matches).await;
     }
 
-    async fn until_some(&self, line: &str, matches: impl Fn(&str) -> bool) {
+    /// All metrics.
+    pub(crate) fn metrics(&self) -> String {
+        let mut page = String::new();
+        encode(&mut page, &self.registry).unwrap();
+        page
+    }
+
+    pub(crate) async fn until_some(&self, line: &str, matches: impl Fn(&str) -> bool) {
         let deadline = Instant::now() + TOO_LONG;
         loop {
-            let mut page = String::new();
-            encode(&mut page, &self.registry).unwrap();
+            let page = self.metrics();
             if page.lines().any(&matches) {
                 return;
             }
@@ -126,12 +133,20 @@ impl Served {
     }
 
     pub(crate) async fn stranger(&self) -> Stranger {
+        self.stranger_from([127, 0, 0, 1]).await
+    }
+
+    /// A stranger with this address.
+    pub(crate) async fn stranger_from(&self, address: [u8; 4]) -> Stranger {
         let mut request = self.url().as_str().into_client_request().unwrap();
         let protocol = SUB_PROTOCOL.parse().unwrap();
         request
             .headers_mut()
             .insert("sec-websocket-protocol", protocol);
-        let (socket, _) = within(connect_async(request)).await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((address, 0).into()).unwrap();
+        let stream = within(socket.connect(self.address)).await.unwrap();
+        let (socket, _) = within(client_async(request, stream)).await.unwrap();
         Stranger(socket)
     }
 }
@@ -206,7 +221,7 @@ impl Client {
 }
 
 /// A WebSocket without manners.
-pub(crate) struct Stranger(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(crate) struct Stranger(WebSocketStream<TcpStream>);
 
 impl Stranger {
     pub(crate) async fn send(&mut self, bytes: Vec<u8>) -> Result<(), Error> {
@@ -247,6 +262,25 @@ impl Stranger {
             matches!(welcome, Some(ServerMessage::Welcome(_))),
             "{welcome:?}"
         );
+    }
+
+    /// Asks for [`OBJECT`]. What else is told in between is passed over.
+    pub(crate) async fn ask(&mut self) -> Introductions {
+        let query = Query {
+            object: OBJECT,
+            max: 40,
+            known: Vec::new(),
+        };
+        self.send(ClientMessage::Query(query).encode())
+            .await
+            .unwrap();
+        loop {
+            if let ServerMessage::Introductions(answer) = self.receive().await.unwrap()
+                && answer.spread.is_some()
+            {
+                return answer;
+            }
+        }
     }
 
     /// What the node says of a mistake, after which it hangs up.

@@ -395,6 +395,7 @@ impl Machine {
                 self.nat = nat;
                 self.moved()
             }
+            Command::Complain { ticket } => ClientMessage::Complain { ticket },
         })
     }
 

@@ -250,3 +250,25 @@ fn questions_wait_for_a_session_and_are_asked_once() {
     lost(&mut machine, at(100));
     assert_eq!(go_up(&mut machine, at(200), false).1, []);
 }
+
+#[test]
+fn an_idle_hour_is_six_pings_and_nothing_else() {
+    let mut machine = machine();
+    machine.handle_command(announce(true), at(0));
+    go_up(&mut machine, at(0), false);
+    let mut said = Vec::new();
+    let mut now = at(0);
+    while now < at(3600) {
+        machine.handle_timeout(now, 0.5);
+        let unix = Duration::from_micros(now.as_micros());
+        machine.handle_clocks(now, unix);
+        let new = sent(&mut machine);
+        if new.contains(&ClientMessage::Ping) {
+            machine.handle_message(ServerMessage::Pong, now, 0.5);
+        }
+        said.extend(new);
+        now = machine.poll_timeout().max(now + Duration::from_millis(1));
+    }
+    assert!(said.len() <= 6, "{said:?}");
+    assert!(said.iter().all(|message| *message == ClientMessage::Ping));
+}

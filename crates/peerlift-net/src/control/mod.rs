@@ -22,6 +22,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use peerlift_model::{NatClass, ObjectId, PeerId, Timestamp};
 use peerlift_wire::PeerAddress;
 use peerlift_wire::control::{Blocked, Introductions, Query, ServerMessage};
@@ -119,6 +120,7 @@ enum Command {
     Address(PeerAddress),
     Nat(NatClass),
     Show(Arc<Wallet>),
+    Complain { ticket: Bytes },
 }
 
 impl ControlSession {
@@ -174,6 +176,12 @@ impl ControlSession {
     /// Shows the node a publisher's token: now, after every reconnect, and whenever it is renewed.
     pub async fn show(&self, wallet: Arc<Wallet>) {
         self.command(Command::Show(wallet)).await;
+    }
+
+    /// Tells the node that the peer of this ticket has not what it announced, or sends what is not.
+    /// Said at once or not at all.
+    pub async fn complain(&self, ticket: Bytes) {
+        self.command(Command::Complain { ticket }).await;
     }
 
     async fn command(&self, command: Command) {
