@@ -4,6 +4,9 @@
 //! is best not begun: a node that begins everything finishes nothing in time. So connections are
 //! taken out of the kernel's queue, oldest first, only while there is a place for their handshake;
 //! and whoever is turned away is told when to come back, each a little later than the one before.
+//! To be told costs a handshake, too: once half as many a second as are let in have been told, the
+//! rest are hung up on before it. They come back by their own back-off, which doubles and is drawn
+//! at random.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -97,6 +100,8 @@ struct Booked {
     full_at: Timestamp,
     /// The last appointment given.
     until: Timestamp,
+    /// When as many handshakes may begin at once as in a second at most.
+    begun_full_at: Timestamp,
 }
 
 /// Logins that may come at once: what a second brings.
@@ -114,6 +119,20 @@ impl LoginRate {
             interval: Duration::from_secs(1) / logins_per_s.max(1),
             state: Mutex::default(),
         }
+    }
+
+    /// Whether to begin a handshake with one more: with those who can be let in, and half as many
+    /// who are told when to come back. Counted here, as a handshake takes its time and others come
+    /// meanwhile.
+    pub(crate) fn begin(&self, now: Timestamp) -> bool {
+        let mut booked = lock(&self.state);
+        let each = self.interval * 2 / 3;
+        let full_at = booked.begun_full_at.max(now) + each;
+        let begin = full_at <= now + 2 * BURST.max(self.interval);
+        if begin {
+            booked.begun_full_at = full_at;
+        }
+        begin
     }
 
     /// Lets one in, or says how long to stay away.
@@ -154,6 +173,27 @@ mod tests {
         assert_eq!(waits, [2100, 2200, 2300].map(Duration::from_millis));
         assert_eq!(rate.admit(at(100)), Ok(()));
         assert!(rate.admit(at(100)).is_err());
+    }
+
+    #[test]
+    fn of_ten_times_too_many_only_some_get_a_handshake() {
+        let rate = LoginRate::new(100);
+        let (mut admitted, mut told, mut hung_up_on) = (0, 0, 0);
+        // A thousand a second, for ten seconds after the first burst.
+        for tick in 0..11_000 {
+            let now = at(tick);
+            let count = u32::from(tick >= 1000);
+            if !rate.begin(now) {
+                hung_up_on += count;
+            } else if rate.admit(now).is_ok() {
+                admitted += count;
+            } else {
+                told += count;
+            }
+        }
+        assert_eq!(admitted + told + hung_up_on, 10_000);
+        assert!((990..=1010).contains(&admitted), "{admitted}");
+        assert!((490..=510).contains(&told), "{told}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub(crate) struct Metrics {
     pub(crate) logins: Counter,
     pub(crate) failed_logins: Counter,
     pub(crate) refused: Counter,
+    pub(crate) hung_up_on: Counter,
     pub(crate) accept_errors: Counter,
     pub(crate) messages: Counter,
     pub(crate) queries: Counter,
@@ -107,6 +108,11 @@ impl Metrics {
             "refused_sessions",
             "Connections told to come back later, as too many were there or logging in",
             metrics.refused.clone(),
+        );
+        registry.register(
+            "resets",
+            "Connections refused before TLS, as many more came than can log in",
+            metrics.hung_up_on.clone(),
         );
         registry.register(
             "accept_errors",

@@ -211,6 +211,16 @@ impl ControlNode {
         answered.await.ok()
     }
 
+    /// Whether to begin a handshake with one more client; else it is refused without one.
+    pub(crate) fn begins_handshake(&self) -> bool {
+        let shared = &self.shared;
+        let begins = shared.login_rate.begin(shared.now());
+        if !begins {
+            shared.context.metrics.hung_up_on.inc();
+        }
+        begins
+    }
+
     /// A connection could not be accepted.
     pub(crate) fn count_accept_error(&self) {
         self.shared.context.metrics.accept_errors.inc();
@@ -271,6 +281,11 @@ async fn upgrade(
 }
 
 impl Shared {
+    fn now(&self) -> Timestamp {
+        let micros = self.started.elapsed().as_micros();
+        Timestamp::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+
     /// A place for one more session.
     fn admit(&self) -> Result<OwnedSemaphorePermit, Later> {
         let later = |retry_after, text| Later { retry_after, text };
@@ -282,8 +297,7 @@ impl Shared {
             refused.inc();
             return Err(later(FULL_RETRY, "too many sessions\n"));
         };
-        let now = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let admitted = self.login_rate.admit(Timestamp::from_micros(now));
+        let admitted = self.login_rate.admit(self.now());
         admitted.map(|()| seat).map_err(|retry_after| {
             refused.inc();
             later(retry_after, "too many logins at once\n")

@@ -202,11 +202,23 @@ impl Door {
                 return None;
             }
         };
+        if !self.node.begins_handshake() {
+            reset(&stream);
+            return None;
+        }
         if let Err(error) = prepare(&stream) {
             tracing::debug!(%from, %error, "socket options not set");
         }
         let place = self.gate.enter(permit, from.ip())?;
         Some((stream, from, place))
+    }
+}
+
+/// Has the kernel answer with a reset when the stream is dropped: nothing is kept of it, and the
+/// client knows at once.
+fn reset(stream: &TcpStream) {
+    if let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
+        tracing::debug!(%error, "hung up on in the ordinary way");
     }
 }
 

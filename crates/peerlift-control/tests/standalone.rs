@@ -11,6 +11,7 @@ use common::{Client, OBJECT, within};
 use peerlift_control::admin::{admin_routes, ask};
 use peerlift_control::{Atlas, ControlConfig, ControlNode, ControlServer, ServerOptions};
 use peerlift_net::control::ControlEvent;
+use peerlift_wire::control::{PATH, SUB_PROTOCOL};
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -32,11 +33,15 @@ impl Drop for Alone {
 
 impl Alone {
     async fn start(config: ControlConfig) -> Self {
+        Self::start_with(config, None).await
+    }
+
+    async fn start_with(config: ControlConfig, tls: Option<rustls::ServerConfig>) -> Self {
         let mut registry = Registry::default();
         let node = ControlNode::start(config, &mut registry);
         let options = ServerOptions {
             listen: vec!["127.0.0.1:0".parse().unwrap()],
-            tls: None,
+            tls,
             routes: axum::Router::new(),
         };
         let server = ControlServer::bind(node.clone(), options).unwrap();
@@ -81,6 +86,73 @@ async fn silent_connections_do_not_keep_clients_out() {
     connected(&mut client).await;
 }
 
+fn some_tls() -> rustls::ServerConfig {
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(own.signing_key.serialize_der().into());
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![own.cert.der().clone()], key)
+        .unwrap()
+}
+
+/// Says one byte after the other, each before anybody could call it silent, until it is hung up on.
+async fn trickle(address: SocketAddr, opening: &[u8], bytes: impl Iterator<Item = u8>) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(opening).await.unwrap();
+    let (mut reader, mut writer) = stream.into_split();
+    let mut heard = Vec::new();
+    let hung_up = async {
+        // A reset is an end, too.
+        let _ = reader.read_to_end(&mut heard).await;
+    };
+    let talk = async {
+        let mut pace = tokio::time::interval(std::time::Duration::from_millis(100));
+        for byte in bytes {
+            pace.tick().await;
+            if writer.write_all(&[byte]).await.is_err() {
+                break;
+            }
+        }
+        // Hung up on, which the other side of this notices.
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = within(hung_up) => {}
+        () = talk => {}
+    }
+}
+
+#[tokio::test]
+async fn who_trickles_a_login_is_hung_up_on() {
+    let plain = Alone::start(ControlConfig::new([9; 32])).await;
+    let tls = Alone::start_with(ControlConfig::new([9; 32]), Some(some_tls())).await;
+    let upgrade = format!(
+        "GET {PATH} HTTP/1.1\r\nHost: node\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\
+         Sec-WebSocket-Protocol: {SUB_PROTOCOL}\r\n\r\n"
+    );
+    // A binary frame (RFC 6455 §5.2) of 8000 bytes; a record (RFC 8446 §5.1) of 4000.
+    let frame = [0x82, 0xFE, 0x1F, 0x40, 0, 0, 0, 0];
+    let record = [22, 3, 1, 0x0F, 0xA0, 1, 0, 0x0F, 0x9C];
+    let endless = || std::iter::repeat(b'a');
+    tokio::join!(
+        trickle(plain.address, b"GET /", endless()),
+        trickle(
+            plain.address,
+            upgrade.as_bytes(),
+            frame.into_iter().chain(endless())
+        ),
+        trickle(tls.address, b"", record.into_iter().chain(endless())),
+        async {
+            let mut client = Client::start(plain.url(), 1, true);
+            connected(&mut client).await;
+        }
+    );
+}
+
 #[tokio::test]
 async fn what_is_no_request_is_hung_up_on() {
     let alone = Alone::start(ControlConfig::new([9; 32])).await;
@@ -110,6 +182,29 @@ async fn logins_beyond_the_rate_are_told_when_to_come_back() {
     };
     let retry_after = error.retry_after().unwrap();
     assert!(retry_after.as_secs() >= 2, "{retry_after:?}");
+}
+
+#[tokio::test]
+async fn many_more_than_can_log_in_are_refused_before_anything_is_said() {
+    let config = ControlConfig {
+        logins_per_s: 2,
+        ..ControlConfig::new([9; 32])
+    };
+    let alone = Alone::start_with(config, Some(some_tls())).await;
+    // Nobody says a word: who is not refused is waited for.
+    let knock = async || {
+        let mut stream = TcpStream::connect(alone.address).await?;
+        stream.read(&mut [0]).await
+    };
+    let knocking = (0..200).map(|_| Box::pin(knock()));
+    let (refused, ..) = within(futures_util::future::select_all(knocking)).await;
+    let kind = refused.map_err(|error| error.kind());
+    assert_eq!(kind, Err(std::io::ErrorKind::ConnectionReset));
+    let (_, page) = alone.ask(Method::GET, "/metrics", "").await;
+    assert!(
+        !page.contains("peerlift_control_resets_total 0\n"),
+        "{page}"
+    );
 }
 
 #[tokio::test]

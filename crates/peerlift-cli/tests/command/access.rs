@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::common::answer::{put_published, put_sidecars, status};
 use crate::common::{Edge, Ended, File, MIB, Running, Serving, World, noise};
@@ -48,6 +48,25 @@ impl Shop {
     fn root(&self) -> String {
         let sidecars = Sidecars::beside(&self.world.path("site/f"));
         sidecars.read_manifest().unwrap().manifest.root.to_string()
+    }
+
+    /// The same files on another machine.
+    fn mirror(&self) -> World {
+        let mirror = World::new();
+        mirror.write("site/f", &self.bytes);
+        for suffix in [".peerlift", ".obao"] {
+            let name = format!("site/f{suffix}");
+            mirror.write(&name, &fs::read(self.world.path(&name)).unwrap());
+        }
+        mirror
+    }
+
+    /// An edge that heeds this node's blocks as far as `key` signed them.
+    fn heeding(&self, mirror: &World, key: &str) -> Serving {
+        let list = self.serving.url("/.peerlift/blocks");
+        let options = ["--no-publish", "--no-control", "--block-list", &list];
+        let options = [&options[..], &["--block-list-key", key]].concat();
+        Serving::folder(mirror, "site", &options)
     }
 
     /// A token for a customer, in a file of the customer's.
@@ -441,22 +460,43 @@ fn a_publisher_can_be_blocked_and_stays_so_after_a_restart() {
 }
 
 #[test]
+fn a_block_reaches_every_client_and_every_edge() {
+    let market = Market::open();
+    let shop = &market.shop;
+    let node = shop.serving.ready["node"].as_str().unwrap();
+    let mirrors = [shop.mirror(), shop.mirror()];
+    let edges = mirrors.each_ref().map(|mirror| shop.heeding(mirror, node));
+    for edge in &edges {
+        edge.ask_until_found("/f.peerlift");
+    }
+    let sharers: Vec<(World, Running)> = (0..3).map(|_| market.sharer()).collect();
+    shop.operate(&["block", &shop.root()]).fine();
+    for (_world, mut sharing) in sharers {
+        let blocked =
+            |event: &serde_json::Value| event["text"].as_str().unwrap().contains("blocked");
+        sharing.event_with("warning", blocked);
+        sharing.wait().fine();
+    }
+    // What was promised, six times what it takes.
+    let end = Instant::now() + Duration::from_secs(60);
+    for (edge, path) in edges
+        .iter()
+        .flat_map(|it| [(it, "/f.peerlift"), (it, "/f")])
+    {
+        while !edge.ask(path).0.starts_with("HTTP/1.1 410") {
+            assert!(Instant::now() < end, "an edge serves {path} all the same");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
 fn another_edge_follows_the_nodes_block_list() {
     let shop = Shop::open(&[]);
-    let mirror = World::new();
-    mirror.write("site/f", &shop.bytes);
-    for suffix in [".peerlift", ".obao"] {
-        let name = format!("site/f{suffix}");
-        mirror.write(&name, &fs::read(shop.world.path(&name)).unwrap());
-    }
-    let list = shop.serving.url("/.peerlift/blocks");
-    let node = shop.serving.ready["node"].as_str().unwrap().to_owned();
-    let base = ["--no-publish", "--no-control", "--block-list", &list];
-    let heeding = [&base[..], &["--block-list-key", &node]].concat();
-    let heeding = Serving::folder(&mirror, "site", &heeding);
-    let stranger = "00".repeat(32);
-    let deceived = [&base[..], &["--block-list-key", &stranger]].concat();
-    let deceived = Serving::folder(&mirror, "site", &deceived);
+    let mirror = shop.mirror();
+    let node = shop.serving.ready["node"].as_str().unwrap();
+    let heeding = shop.heeding(&mirror, node);
+    let deceived = shop.heeding(&mirror, &"00".repeat(32));
     let (head, _) = heeding.ask("/f.peerlift");
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     shop.operate(&["block", &shop.root()]).fine();
