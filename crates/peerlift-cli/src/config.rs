@@ -234,6 +234,9 @@ section! {
         /// A Redis or Valkey where this node and others share their directory: "redis://…",
         /// "redis+cluster://…", "redis+sentinel://…", with rediss over TLS; "" for none.
         directory: String = String::new(), "\"\"";
+        /// The certificates in this file (PEM) vouch for that server; "": those that the system
+        /// believes do.
+        directory_ca: PathBuf = PathBuf::new(), "\"\"";
         /// How long clients are sent elsewhere, one after another, before the node ends.
         #[serde(deserialize_with = "args::duration")]
         drain: Duration = Duration::from_secs(10), "\"10s\"";

@@ -20,7 +20,7 @@ use url::Url;
 
 use crate::access::Doors;
 use crate::args::ServeArgs;
-use crate::config::Config;
+use crate::config::{Config, ControlSection};
 use crate::console::{Console, Style, print_json};
 use crate::failure::{Exit, Failure, one_line, printable};
 use crate::paths::Paths;
@@ -117,7 +117,12 @@ struct Helpers {
 }
 
 impl Helpers {
-    async fn start(plan: &Plan, paths: &Paths, registry: &mut Registry) -> Result<Self, Failure> {
+    async fn start(
+        plan: &Plan,
+        settings: &ControlSection,
+        paths: &Paths,
+        registry: &mut Registry,
+    ) -> Result<Self, Failure> {
         let mut node_access = None;
         let control = match plan.control {
             true => {
@@ -127,6 +132,7 @@ impl Helpers {
                 let node = access::node_access(&key.seed(), paths)?;
                 let mut config = ControlConfig::new(key.seed());
                 config.access = Arc::clone(&node);
+                config.directory = control::directory(&plan.args.shared, settings)?;
                 node_access = Some(node);
                 Some(ControlNode::start(config, registry))
             }
@@ -197,7 +203,7 @@ async fn serve(
 ) -> Result<Exit, Failure> {
     let stop = signals::stop_on_signal()?;
     let mut registry = Registry::default();
-    let helpers = Helpers::start(&plan, paths, &mut registry).await?;
+    let helpers = Helpers::start(&plan, &config.control, paths, &mut registry).await?;
     let key = plan.key(config, paths)?;
     let publisher = key.as_ref().map(PublisherKey::id);
     let mut settings = plan.settings(config)?;

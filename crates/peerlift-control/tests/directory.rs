@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use common::{Client, OBJECT, Served, peer, within};
-use peerlift_control::ControlConfig;
+use peerlift_control::{ControlConfig, DirectoryUrl};
 use peerlift_model::ObjectId;
 use peerlift_net::control::ControlEvent;
 use peerlift_rendezvous::policy::Pace;
@@ -24,8 +24,12 @@ const WORKS: &str = "peerlift_control_directory_up 1";
 const FAILS: &str = "peerlift_control_directory_up 0";
 
 async fn node(seed: u8, url: &str) -> Served {
+    node_with(seed, url.parse().unwrap()).await
+}
+
+async fn node_with(seed: u8, directory: DirectoryUrl) -> Served {
     let mut config = ControlConfig::new([seed; 32]);
-    config.directory = Some(url.parse().unwrap());
+    config.directory = Some(directory);
     let often = Pace::new(1000, Duration::from_millis(1));
     config.core.policy.limits.queries = often;
     config.core.policy.limits.prefix_queries = often;
@@ -92,6 +96,34 @@ async fn clients_of_two_nodes_find_each_other() {
     // Gone from one node, gone from all.
     leecher.session.withdraw(OBJECT).await;
     until_named(&mut other, OBJECT, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server or valkey-server"]
+async fn a_directory_over_tls_is_believed_by_its_certificate_only() {
+    let (server, certificate) = Server::start_with_tls();
+    let url = format!("rediss://localhost:{}", server.port);
+    let vouched = || {
+        let url: DirectoryUrl = url.parse().unwrap();
+        url.with_ca(certificate.clone().into_bytes()).unwrap()
+    };
+    let (a, b) = (
+        node_with(9, vouched()).await,
+        node_with(10, vouched()).await,
+    );
+    a.until(WORKS).await;
+    b.until(WORKS).await;
+    let seeder = a.client(1, true).await;
+    seeder.session.announce(OBJECT, true).await;
+    let mut asker = b.client(2, true).await;
+    until_named(&mut asker, OBJECT, &[1]).await;
+
+    // Nobody whom the system believes vouches for it.
+    let doubting = node(11, &url).await;
+    let troubles = "peerlift_control_directory_troubles_total";
+    let counted = |line: &str| line.starts_with(&format!("{troubles}{{"));
+    doubting.until_some(troubles, counted).await;
+    doubting.until(FAILS).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -50,11 +50,8 @@ pub(crate) struct ControlArgs {
     /// Know countries from FILE (MMDB)
     #[arg(long, value_name = "FILE")]
     pub(crate) country_database: Option<PathBuf>,
-    /// Share the directory with other nodes, on the Redis or Valkey at URL: redis://HOST,
-    /// redis+cluster://HOST,HOST or redis+sentinel://HOST,HOST/NAME; rediss for TLS. A password
-    /// belongs in the configuration file, as others see command lines
-    #[arg(long, value_name = "URL")]
-    pub(crate) directory: Option<DirectoryUrl>,
+    #[command(flatten)]
+    pub(crate) shared: DirectoryArgs,
     /// Heed what the manifests in DIR say about access; read at the start
     #[arg(long, value_name = "DIR")]
     pub(crate) manifests: Option<PathBuf>,
@@ -64,6 +61,20 @@ pub(crate) struct ControlArgs {
     /// Tell as JSON, on standard output, when it is ready
     #[arg(long, conflicts_with = "quiet")]
     pub(crate) json: bool,
+}
+
+/// The directory that several nodes share.
+#[derive(Debug, Args)]
+pub(crate) struct DirectoryArgs {
+    /// Share the directory with other nodes, on the Redis or Valkey at URL: redis://HOST,
+    /// redis+cluster://HOST,HOST or redis+sentinel://HOST,HOST/NAME; rediss for TLS. A password
+    /// belongs in the configuration file, as others see command lines
+    #[arg(long, value_name = "URL")]
+    pub(crate) directory: Option<DirectoryUrl>,
+    /// Believe only the certificates in FILE (PEM) of that server [default: those that the system
+    /// believes]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) directory_ca: Option<PathBuf>,
 }
 
 /// What an operator asks of a running node.

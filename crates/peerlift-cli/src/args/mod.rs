@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use bench::{Bench, BenchArgs, BenchControlArgs};
-pub(crate) use control::{BlockArgs, ControlAction, ControlArgs, NodeAddress};
+pub(crate) use control::{BlockArgs, ControlAction, ControlArgs, DirectoryArgs, NodeAddress};
 pub(crate) use get::{GetArgs, Source};
 pub(crate) use inspect::InspectArgs;
 pub(crate) use publish::PublishArgs;

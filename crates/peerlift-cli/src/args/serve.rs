@@ -7,6 +7,7 @@ use clap::Args;
 use peerlift_model::PeerId;
 use url::Url;
 
+use super::control::DirectoryArgs;
 use super::values::AccessWord;
 
 /// Serve a folder: HTTP edge, control node and relay in one process
@@ -73,8 +74,10 @@ pub(crate) struct ServeArgs {
     /// one [default: nowhere]
     #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "no_control")]
     pub(crate) admin: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) shared: DirectoryArgs,
     /// Do not introduce downloaders to each other
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["directory", "directory_ca"])]
     pub(crate) no_control: bool,
     /// Run no relay
     #[arg(long)]

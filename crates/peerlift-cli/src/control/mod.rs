@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{self, Doors};
-use crate::args::ControlArgs;
+use crate::args::{ControlArgs, DirectoryArgs};
 use crate::config::{Config, ControlSection};
 use crate::console::{Console, Style, print_json};
 use crate::failure::{Exit, Failure, one_line};
@@ -111,7 +111,7 @@ fn node_config(
     node.logins_per_s = config.logins_per_s;
     node.keep_alive = config.keep_alive;
     node.core.recall_entries_per_s = config.recall_entries_per_s;
-    node.directory = directory(args, config)?;
+    node.directory = directory(&args.shared, config)?;
     let mut atlas = Atlas::default();
     let wrong = |error: &dyn std::error::Error| {
         Failure::new(Exit::Storage, one_line(error))
@@ -134,12 +134,28 @@ fn node_config(
     Ok(node)
 }
 
-fn directory(args: &ControlArgs, config: &ControlSection) -> Result<Option<DirectoryUrl>, Failure> {
-    if args.directory.is_some() || config.directory.is_empty() {
-        return Ok(args.directory.clone());
-    }
+/// The directory that this node shares with others: as the options say, else as the settings say.
+pub(crate) fn directory(
+    args: &DirectoryArgs,
+    config: &ControlSection,
+) -> Result<Option<DirectoryUrl>, Failure> {
     let wrong = |error| Failure::caused(Exit::Usage, "control.directory", &error);
-    config.directory.parse().map(Some).map_err(wrong)
+    let url = match &args.directory {
+        None if config.directory.is_empty() => return Ok(None),
+        None => config.directory.parse().map_err(wrong)?,
+        Some(url) => url.clone(),
+    };
+    let ca = { &args.directory_ca }.clone();
+    let Some(file) = ca.or_else(|| named(&config.directory_ca)) else {
+        return Ok(Some(url));
+    };
+    let pem = std::fs::read(&file).map_err(|error| {
+        Failure::caused(Exit::Storage, file.display(), &error)
+            .hint("--directory-ca names a file of certificates in PEM")
+    })?;
+    let url = url.with_ca(pem);
+    url.map(Some)
+        .map_err(|error| Failure::caused(Exit::Usage, file.display(), &error))
 }
 
 fn named(path: &Path) -> Option<std::path::PathBuf> {

@@ -8,10 +8,10 @@ use peerlift_rendezvous::shared::{Ask, NodeId};
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
-use redis::sentinel::{Sentinel, SentinelNodeConnectionInfo};
+use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError,
-    RedisResult, Script, ServerErrorKind, TlsMode, cmd,
+    RedisResult, Script, ServerErrorKind, TlsCertificates, TlsMode, cmd,
 };
 
 use super::url::{DirectoryUrl, Kind};
@@ -45,10 +45,13 @@ impl Link {
     /// Connects to whoever is the master at present.
     pub(super) async fn connect(url: &DirectoryUrl) -> RedisResult<Self> {
         if url.kind == Kind::Cluster {
-            let client = ClusterClient::builder(url.hosts.clone())
+            let mut client = ClusterClient::builder(url.hosts.clone())
                 .connection_timeout(CONNECT_MAX)
-                .response_timeout(RESPONSE_MAX)
-                .build()?;
+                .response_timeout(RESPONSE_MAX);
+            if let Some(certificates) = certificates(url) {
+                client = client.certs(certificates);
+            }
+            let client = client.build()?;
             return client.get_async_connection().await.map(Self::Cluster);
         }
         let config = AsyncConnectionConfig::new()
@@ -85,18 +88,47 @@ pub(super) async fn listen(
 async fn master(url: &DirectoryUrl, attempt: usize) -> RedisResult<Client> {
     let Kind::Sentinel(name) = &url.kind else {
         let host = { &url.hosts }.get(attempt % url.hosts.len().max(1));
-        return Client::open(host.map_or("", String::as_str));
+        let host = host.map_or("", String::as_str);
+        return match certificates(url) {
+            Some(certificates) => Client::build_with_tls(host, certificates),
+            None => Client::open(host),
+        };
     };
+    let mut client = sentinels(url, name)?;
+    let finding = tokio::time::timeout(CONNECT_MAX, client.async_get_client());
+    finding.await.map_err(|_| too_slow())?
+}
+
+fn sentinels(url: &DirectoryUrl, name: &str) -> RedisResult<SentinelClient> {
+    let address = |host: &String| Ok(host.as_str().into_connection_info()?.addr().clone());
+    let addresses: RedisResult<Vec<_>> = url.hosts.iter().map(address).collect();
+    let master = SentinelServerType::Master;
+    let mut client = SentinelClientBuilder::new(addresses?, name, master)?;
     let base = if url.tls { "rediss" } else { "redis" };
     let login = format!("{base}://{}sentinel/", url.login).into_connection_info()?;
-    let mut node = SentinelNodeConnectionInfo::default()
-        .set_redis_connection_info(login.redis_settings().clone());
-    if url.tls {
-        node = node.set_tls_mode(TlsMode::Secure);
+    if let Some(user) = login.redis_settings().username() {
+        client = client.set_client_to_redis_username(user);
     }
-    let mut sentinel = Sentinel::build(url.hosts.clone())?;
-    let finding = tokio::time::timeout(CONNECT_MAX, sentinel.async_master_for(name, Some(&node)));
-    finding.await.map_err(|_| too_slow())?
+    if let Some(password) = login.redis_settings().password() {
+        client = client.set_client_to_redis_password(password);
+    }
+    if url.tls {
+        client = client.set_client_to_redis_tls_mode(TlsMode::Secure);
+    }
+    if let Some(certificates) = certificates(url) {
+        client = client
+            .set_client_to_redis_certificates(certificates.clone())
+            .set_client_to_sentinel_certificates(certificates);
+    }
+    client.build()
+}
+
+/// Who vouches for the servers, unless the system does.
+fn certificates(url: &DirectoryUrl) -> Option<TlsCertificates> {
+    Some(TlsCertificates {
+        client_tls: None,
+        root_cert: Some(url.ca.clone()?),
+    })
 }
 
 fn too_slow() -> RedisError {

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
 /// The address of a directory that several nodes share.
 ///
 /// | | |
@@ -11,7 +14,8 @@ use std::str::FromStr;
 /// | `redis+cluster://[USER:PASSWORD@]HOST[:PORT],HOST[:PORT],…` | a cluster; a few of its nodes are enough |
 /// | `redis+sentinel://[USER:PASSWORD@]HOST[:PORT],…/NAME` | the master that the sentinels call NAME |
 ///
-/// `rediss` instead of `redis`: over TLS. Shown without its password.
+/// `rediss` instead of `redis`: over TLS, with a certificate that the system believes, or one of
+/// [`Self::with_ca`]. Shown without its password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DirectoryUrl {
     pub(super) kind: Kind,
@@ -20,6 +24,8 @@ pub struct DirectoryUrl {
     pub(super) tls: bool,
     /// With the colon and the at sign; empty: none.
     pub(super) login: String,
+    /// Who vouches for the servers, in PEM, instead of those whom the system believes.
+    pub(super) ca: Option<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -41,6 +47,31 @@ pub enum DirectoryUrlError {
     /// Sentinels watch masters by name.
     #[error("name the master: redis+sentinel://HOST,HOST/NAME")]
     NoMaster,
+    /// Certificates for a connection without TLS.
+    #[error("a directory over TLS begins with rediss")]
+    NoTls,
+    /// Not what certificates are kept in.
+    #[error("no certificates in PEM")]
+    NoCertificates,
+}
+
+impl DirectoryUrl {
+    /// Believes only servers for which these certificates (PEM) vouch.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryUrlError::NoTls`], [`DirectoryUrlError::NoCertificates`].
+    pub fn with_ca(mut self, pem: Vec<u8>) -> Result<Self, DirectoryUrlError> {
+        if !self.tls {
+            return Err(DirectoryUrlError::NoTls);
+        }
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        if !certificates.is_ok_and(|found| !found.is_empty()) {
+            return Err(DirectoryUrlError::NoCertificates);
+        }
+        self.ca = Some(pem);
+        Ok(self)
+    }
 }
 
 impl FromStr for DirectoryUrl {
@@ -82,6 +113,7 @@ impl FromStr for DirectoryUrl {
             hosts,
             tls,
             login,
+            ca: None,
         })
     }
 }
@@ -138,6 +170,22 @@ mod tests {
             assert_eq!(url.to_string(), shown);
             assert!(!format!("{url:?}").contains("secret"));
         }
+    }
+
+    #[test]
+    fn certificates_are_for_tls_and_are_certificates() {
+        let with = |url: &str, pem: &[u8]| {
+            let url: DirectoryUrl = url.parse().unwrap();
+            url.with_ca(pem.to_vec()).err()
+        };
+        let own = rcgen::generate_simple_self_signed(["db".to_owned()]).unwrap();
+        let pem = own.cert.pem();
+        assert_eq!(with("rediss://db", pem.as_bytes()), None);
+        let no_tls = Some(DirectoryUrlError::NoTls);
+        assert_eq!(with("redis://db", pem.as_bytes()), no_tls);
+        let none = Some(DirectoryUrlError::NoCertificates);
+        assert_eq!(with("rediss://db", b"certificate"), none);
+        assert_eq!(with("rediss://db", b""), none);
     }
 
     #[test]

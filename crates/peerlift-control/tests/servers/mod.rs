@@ -16,6 +16,8 @@ const TOO_LONG: Duration = Duration::from_secs(60);
 pub(crate) struct Server {
     pub(crate) port: u16,
     options: Vec<String>,
+    /// What its command line client has to be told beside the port.
+    asked_with: Vec<String>,
     folder: TempDir,
     process: Child,
 }
@@ -28,13 +30,42 @@ impl Drop for Server {
 
 impl Server {
     pub(crate) fn start(options: &[&str]) -> Self {
+        let options = options.iter().map(|text| (*text).to_owned()).collect();
+        Self::run(TempDir::new().unwrap(), options, Vec::new())
+    }
+
+    /// Speaks nothing but TLS, with the certificate of the second value (PEM) for `localhost`.
+    pub(crate) fn start_with_tls() -> (Self, String) {
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let folder = TempDir::new().unwrap();
+        let keep = |name: &str, text: &str| {
+            let file = folder.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            file.display().to_string()
+        };
+        let pem = own.cert.pem();
+        let certificate = keep("cert.pem", &pem);
+        let key = keep("key.pem", &own.signing_key.serialize_pem());
+        let options = [
+            ("--save", ""),
+            ("--tls-cert-file", &certificate),
+            ("--tls-key-file", &key),
+            ("--tls-ca-cert-file", &certificate),
+            ("--tls-auth-clients", "no"),
+        ];
+        let options = options.map(|(name, value)| [name.to_owned(), value.to_owned()]);
+        let asked_with = ["--tls", "--cacert", &certificate, "-h", "localhost"];
+        let asked_with = asked_with.map(str::to_owned).to_vec();
+        (Self::run(folder, options.concat(), asked_with), pem)
+    }
+
+    fn run(folder: TempDir, options: Vec<String>, asked_with: Vec<String>) -> Self {
         let port = free_port();
-        let options: Vec<String> = options.iter().map(|text| (*text).to_owned()).collect();
         let process = run(port, &options, &folder);
         let server = Self {
             port,
             options,
+            asked_with,
             folder,
             process,
         };
@@ -65,7 +96,9 @@ impl Server {
 
     /// What the server answers to a command.
     pub(crate) fn ask(&self, command: &[&str]) -> String {
-        let output = cli(&[&["-p", &self.port.to_string()], command].concat());
+        let asked_with: Vec<&str> = self.asked_with.iter().map(String::as_str).collect();
+        let port = self.port.to_string();
+        let output = cli(&[&asked_with[..], &["-p", &port], command].concat());
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
@@ -83,8 +116,14 @@ fn run(port: u16, options: &[String], folder: &TempDir) -> Child {
         }
         command.arg(file);
     }
+    let port = port.to_string();
+    let ports = match options.iter().any(|option| option == "--tls-cert-file") {
+        true => ["--port", "0", "--tls-port", &port],
+        false => ["--port", &port, "--tls-port", "0"],
+    };
     command
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .args(ports)
+        .args(["--bind", "127.0.0.1"])
         .args(["--dir", folder.path().to_str().unwrap()])
         .args(options)
         .stdout(Stdio::null())
