@@ -79,10 +79,10 @@ fn run(cli: Cli, console: &Console) -> Result<Exit, Failure> {
             let User { paths, config } = User::load(&common)?;
             control::run(*args, &config, &paths, console)
         }
-        Command::Bench(args) => {
-            let args::Bench::Control(args) = args.what;
-            bench::control(args, console)
-        }
+        Command::Bench(args) => match args.what {
+            args::Bench::Control(args) => bench::control(&args, console),
+            args::Bench::Failover(args) => bench::failover(&args, console),
+        },
         Command::Verify(args) => verify::run(&args, console),
         Command::Inspect(args) => inspect::run(&args, &Paths::of_user()?),
         Command::Sim(args) => sim::run(&args, console),

@@ -8,7 +8,6 @@ use peerlift_content::Tree;
 use peerlift_model::{GroupRange, GroupSet, Layout, ObjectId};
 
 use crate::error::StoreError;
-use crate::mark::FileMark;
 use crate::serve::{encode, read};
 
 /// An object that lies finished on the disk. Methods may be called from many threads.
@@ -19,7 +18,6 @@ pub struct CompleteObject {
     path: PathBuf,
     data: File,
     outboard: File,
-    mark: FileMark,
 }
 
 impl CompleteObject {
@@ -35,13 +33,11 @@ impl CompleteObject {
         root: ObjectId,
         layout: Layout,
     ) -> Result<Self, StoreError> {
-        let data = open_sized(path, layout.size())?;
         Ok(Self {
             root,
             layout,
             path: path.to_owned(),
-            mark: FileMark::of(&data, path)?,
-            data,
+            data: open_sized(path, layout.size())?,
             outboard: open_sized(outboard, Tree::new(layout).outboard_len())?,
         })
     }
@@ -64,34 +60,12 @@ impl CompleteObject {
         self.layout.all_groups().into()
     }
 
-    /// The file.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// What tells the file from another one.
-    #[must_use]
-    pub fn mark(&self) -> FileMark {
-        self.mark
-    }
-
-    /// Whether the file still lies under its name as it was opened.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Changed`], [`StoreError::Gone`]; what the system says.
-    pub fn check(&self) -> Result<(), StoreError> {
-        self.mark.check(&self.path)
-    }
-
     /// The encoding of `groups`, verified as it is read.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Damaged`] when the file is not the object any more; as [`Self::check`].
+    /// [`StoreError::Damaged`] when the file is not the object any more; what the system says.
     pub fn encode(&self, groups: GroupRange) -> Result<Bytes, StoreError> {
-        self.check()?;
         let stored = (&self.data, &self.outboard);
         encode(self.root, self.layout, groups, stored, &self.path)
     }

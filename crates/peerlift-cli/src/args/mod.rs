@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-pub(crate) use bench::{Bench, BenchArgs, BenchControlArgs};
+pub(crate) use bench::{Bench, BenchArgs, BenchControlArgs, BenchFailoverArgs};
 pub(crate) use control::{BlockArgs, ControlAction, ControlArgs, DirectoryArgs, NodeAddress};
 pub(crate) use get::{GetArgs, Source};
 pub(crate) use inspect::InspectArgs;
@@ -147,10 +147,10 @@ impl Cli {
                 TokenAction::Request(_) | TokenAction::Issue(_) | TokenAction::Keys(_) => false,
             },
             Command::Control(args) => args.json,
-            Command::Bench(args) => {
-                let Bench::Control(args) = &args.what;
-                args.json
-            }
+            Command::Bench(args) => match &args.what {
+                Bench::Control(args) => args.json,
+                Bench::Failover(args) => args.json,
+            },
             Command::Daemon(args) => args.json,
             Command::Status(args) | Command::Why(args) | Command::VerifyInstall(args) => args.json,
             Command::Panel(args) => args.json,

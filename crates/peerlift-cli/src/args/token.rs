@@ -49,6 +49,7 @@ pub(crate) struct IssueArgs {
     #[arg(
         long = "for",
         value_name = "HOLDER",
+        allow_hyphen_values = true,
         required_unless_present = "unbound"
     )]
     pub(crate) holder: Option<String>,

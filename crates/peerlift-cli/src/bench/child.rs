@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use peerlift_control::DirectoryUrl;
 use peerlift_control::admin::ask;
 use rustls::pki_types::CertificateDer;
 use serde::Deserialize;
@@ -27,7 +28,31 @@ pub(super) struct Node {
     pub(super) address: SocketAddr,
     admin: SocketAddr,
     pub(super) certificate: CertificateDer<'static>,
-    _folder: TempDir,
+    tls: bool,
+    folder: TempDir,
+}
+
+/// What node to start.
+pub(super) struct NodePlan {
+    /// How many sessions it has to have room for.
+    pub(super) sessions: u32,
+    /// How many it lets in each second.
+    pub(super) logins_per_s: u32,
+    /// The directory that it shares.
+    pub(super) directory: Option<DirectoryUrl>,
+    /// Whether it speaks TLS.
+    pub(super) tls: bool,
+}
+
+impl Default for NodePlan {
+    fn default() -> Self {
+        Self {
+            sessions: 0,
+            logins_per_s: 1_000_000,
+            directory: None,
+            tls: true,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -37,32 +62,45 @@ struct Ready {
 }
 
 impl Node {
-    pub(super) async fn start(sessions: u32) -> Result<Self, Trouble> {
+    pub(super) async fn start(plan: &NodePlan) -> Result<Self, Trouble> {
         let folder = tempfile::tempdir()?;
         let own = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
         let at = |name: &str| folder.path().join(name);
         std::fs::write(at("cert.pem"), own.cert.pem())?;
         std::fs::write(at("key.pem"), own.signing_key.serialize_pem())?;
         std::fs::write(at("policy.toml"), POLICY)?;
+        let directory = plan.directory.as_ref().map(ToString::to_string);
         let settings = format!(
-            "[control]\nsessions = {}\nlogins-per-s = 1000000\ndrain = \"1s\"\n",
-            sessions + 2_000
+            "[control]\nsessions = {}\nlogins-per-s = {}\ndrain = \"1s\"\ndirectory = {:?}\n",
+            plan.sessions + 2_000,
+            plan.logins_per_s,
+            directory.unwrap_or_default(),
         );
         std::fs::write(at("config.toml"), settings)?;
-        let mut child = command(folder.path())?.spawn()?;
-        let stdout = child.stdout.take().ok_or("no output")?;
-        let mut line = String::new();
-        // Blocks for the moment that the node takes to start; nothing else is to be done.
-        BufReader::new(stdout).read_line(&mut line)?;
-        let ready: Ready = serde_json::from_str(&line)
-            .map_err(|error| format!("the node did not start: {error}"))?;
+        let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (child, ready) = run(folder.path(), anywhere, plan.tls)?;
         Ok(Self {
             child,
             address: *ready.listen.first().ok_or("the node listens nowhere")?,
             admin: ready.admin,
             certificate: own.cert.der().clone(),
-            _folder: folder,
+            tls: plan.tls,
+            folder,
         })
+    }
+
+    /// Ends it without a word.
+    pub(super) fn kill(&mut self) -> Result<(), Trouble> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Starts it again where it was.
+    pub(super) fn start_again(&mut self) -> Result<(), Trouble> {
+        let (child, ready) = run(self.folder.path(), self.address, self.tls)?;
+        (self.child, self.admin) = (child, ready.admin);
+        Ok(())
     }
 
     pub(super) async fn flush(&self) -> Result<(), Trouble> {
@@ -82,6 +120,15 @@ impl Node {
             (found == name).then_some(value)
         });
         Ok(line.ok_or("no such metric")?.parse()?)
+    }
+
+    /// All that its metrics of one name count, whatever their labels.
+    pub(super) async fn sum(&self, name: &str) -> Result<u64, Trouble> {
+        let (_, page) = ask(self.admin, Method::GET, "/metrics", String::new()).await?;
+        let labelled = format!("{name}{{");
+        let lines = page.lines().filter(|line| line.starts_with(&labelled));
+        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        Ok(values.sum())
     }
 
     /// Memory that is resident, in bytes.
@@ -119,21 +166,33 @@ impl Drop for Node {
     }
 }
 
-fn command(folder: &Path) -> Result<Command, Trouble> {
+/// Starts the process, and waits until it says that it is ready: for the moment that takes, nothing
+/// else is to be done.
+fn run(folder: &Path, listen: SocketAddr, tls: bool) -> Result<(Child, Ready), Trouble> {
+    let mut child = command(folder, listen, tls)?.spawn()?;
+    let stdout = child.stdout.take().ok_or("no output")?;
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line)?;
+    let ready =
+        serde_json::from_str(&line).map_err(|error| format!("the node did not start: {error}"))?;
+    Ok((child, ready))
+}
+
+fn command(folder: &Path, listen: SocketAddr, tls: bool) -> Result<Command, Trouble> {
     let at = |name: &str| folder.join(name);
     let mut command = Command::new(std::env::current_exe()?);
     command
-        .args(["control", "--json", "--listen", "127.0.0.1:0"])
+        .args(["control", "--json", "--listen", &listen.to_string()])
         .args(["--admin", "127.0.0.1:0"])
         .arg("--config")
         .arg(at("config.toml"))
         .arg("--policy")
         .arg(at("policy.toml"))
-        .arg("--tls-cert")
-        .arg(at("cert.pem"))
-        .arg("--tls-key")
-        .arg(at("key.pem"))
         .env("XDG_DATA_HOME", folder)
         .stdout(Stdio::piped());
+    if tls {
+        command.arg("--tls-cert").arg(at("cert.pem"));
+        command.arg("--tls-key").arg(at("key.pem"));
+    }
     Ok(command)
 }

@@ -6,9 +6,11 @@
 
 mod child;
 mod client;
+mod failover;
+mod overload;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -16,13 +18,16 @@ use futures_util::stream;
 use peerlift_model::ObjectId;
 use serde::Serialize;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::args::BenchControlArgs;
 use crate::console::{Console, print, print_json};
 use crate::failure::{Exit, Failure};
-use child::Node;
+use child::{Node, NodePlan};
 use client::{Client, Target, Trouble};
+use overload::{Gated, Storm, gated, storm};
+
+pub(crate) use failover::failover;
 
 /// Logins under way at once while sessions are made.
 const LOGINS_AT_ONCE: usize = 128;
@@ -49,13 +54,17 @@ struct Report {
     readd_entries: u64,
     readd_s: f64,
     readd_query_ms_p99: f64,
+    /// Questions that were answered without the shared directory, and why.
+    directory_troubles: u64,
     best_logins_per_s: f64,
-    overload_attempts_per_s: f64,
-    overload_logins_per_s: f64,
+    best_logins_per_core_s: f64,
+    overload: Storm,
+    /// A node that lets half of the best in, with ten times as many tries.
+    gated: Gated,
 }
 
 /// Measures, and tells.
-pub(crate) fn control(args: BenchControlArgs, console: &Console) -> Result<Exit, Failure> {
+pub(crate) fn control(args: &BenchControlArgs, console: &Console) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::caused(Exit::Other, "cannot start", &error))?;
     crate::control::raise_descriptor_limit();
@@ -70,8 +79,13 @@ pub(crate) fn control(args: BenchControlArgs, console: &Console) -> Result<Exit,
     Ok(Exit::Fine)
 }
 
-async fn measure(args: BenchControlArgs, console: &Console) -> Result<Report, Trouble> {
-    let node = Arc::new(Node::start(args.sessions).await?);
+async fn measure(args: &BenchControlArgs, console: &Console) -> Result<Report, Trouble> {
+    let plan = NodePlan {
+        sessions: args.sessions,
+        directory: args.directory.clone(),
+        ..NodePlan::default()
+    };
+    let node = Arc::new(Node::start(&plan).await?);
     let target = Target::new(node.address, node.certificate.clone())?;
     let span = Duration::from_secs(args.seconds.into());
 
@@ -91,12 +105,21 @@ async fn measure(args: BenchControlArgs, console: &Console) -> Result<Report, Tr
     let cpu = node.cpu()?;
     let answers = ask_for(&target, span).await?;
     let query_cpu = node.cpu()?.saturating_sub(cpu);
+    let directory_troubles = node
+        .sum("peerlift_control_directory_troubles_total")
+        .await?;
 
     console.say("a lost directory");
     let readd = lose_directory(&node, &target, clients, args.entries).await?;
 
     console.say("too many logins");
-    let overload = overload(&target, span).await?;
+    let cpu = node.cpu()?;
+    let best = overload::as_many_as_go(&target, span).await;
+    let best_cpu = node.cpu()?.saturating_sub(cpu);
+    let overload = storm(&node, &target, span, 10.0 * best.per_s).await?;
+    drop(node);
+    console.say("too many logins, of which half as many as go are let in");
+    let gated = gated(args.sessions, span, best.per_s / 2.0).await?;
     Ok(Report {
         sessions: args.sessions,
         memory_per_session_bytes: per_session,
@@ -109,9 +132,11 @@ async fn measure(args: BenchControlArgs, console: &Console) -> Result<Report, Tr
         readd_entries: readd.entries,
         readd_s: readd.took.as_secs_f64(),
         readd_query_ms_p99: readd.answers.milliseconds(0.99),
-        best_logins_per_s: overload.best,
-        overload_attempts_per_s: overload.attempts,
-        overload_logins_per_s: overload.accepted,
+        directory_troubles,
+        best_logins_per_s: best.per_s,
+        best_logins_per_core_s: best.count / best_cpu.as_secs_f64(),
+        overload,
+        gated,
     })
 }
 
@@ -160,20 +185,24 @@ impl Answers {
         u64::try_from(self.0.len()).unwrap_or(u64::MAX)
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "a rank"
-    )]
     fn milliseconds(&self, quantile: f64) -> f64 {
-        let mut sorted = self.0.clone();
-        sorted.sort_unstable();
-        let rank = (sorted.len().saturating_sub(1) as f64 * quantile) as usize;
-        sorted
-            .get(rank)
-            .map_or(0.0, |time| time.as_secs_f64() * 1000.0)
+        quantile_ms(&self.0, quantile)
     }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a rank"
+)]
+fn quantile_ms(times: &[Duration], quantile: f64) -> f64 {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    let rank = (sorted.len().saturating_sub(1) as f64 * quantile) as usize;
+    sorted
+        .get(rank)
+        .map_or(0.0, |time| time.as_secs_f64() * 1000.0)
 }
 
 /// Numbers of clients beyond those that are idle.
@@ -267,73 +296,6 @@ async fn ask_gently(target: Target, done: Arc<AtomicBool>) -> Result<Answers, Tr
     Ok(answers)
 }
 
-struct Overload {
-    best: f64,
-    attempts: f64,
-    accepted: f64,
-}
-
-/// First as many logins as go, then ten times as many tries, begun whether others end or not.
-async fn overload(target: &Target, span: Duration) -> Result<Overload, Trouble> {
-    let numbers = Arc::new(AtomicU64::new(3_000_000));
-    let best = as_many_as_go(target, span, &numbers).await;
-    let (begun, accepted) = (AtomicU64::new(0), Arc::new(AtomicU64::new(0)));
-    let mut tries = JoinSet::new();
-    let begin = Instant::now();
-    while begin.elapsed() < span {
-        let due = begin.elapsed().as_secs_f64() * best * 10.0;
-        while count(&begun) < due {
-            begun.fetch_add(1, Ordering::Relaxed);
-            let (target, accepted, number) =
-                (target.clone(), Arc::clone(&accepted), next(&numbers));
-            tries.spawn(async move {
-                if Client::log_in(&target, number).await.is_ok() {
-                    accepted.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-        }
-        // Those that ended are no load; their memory goes back.
-        while tries.try_join_next().is_some() {}
-        sleep(Duration::from_millis(5)).await;
-    }
-    let seconds = begin.elapsed().as_secs_f64();
-    let result = Overload {
-        best,
-        attempts: count(&begun) / seconds,
-        accepted: count(&accepted) / seconds,
-    };
-    // Nobody waits for those that still try.
-    let _ = timeout(Duration::from_secs(5), tries.shutdown()).await;
-    Ok(result)
-}
-
-async fn as_many_as_go(target: &Target, span: Duration, numbers: &Arc<AtomicU64>) -> f64 {
-    let done = Arc::new(AtomicU64::new(0));
-    let begin = Instant::now();
-    let mut workers = JoinSet::new();
-    for _ in 0..ASKERS {
-        let (target, numbers, done) = (target.clone(), Arc::clone(numbers), Arc::clone(&done));
-        workers.spawn(async move {
-            while begin.elapsed() < span {
-                if Client::log_in(&target, next(&numbers)).await.is_ok() {
-                    done.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-        });
-    }
-    while workers.join_next().await.is_some() {}
-    count(&done) / begin.elapsed().as_secs_f64()
-}
-
-fn next(numbers: &AtomicU64) -> u32 {
-    u32::try_from(numbers.fetch_add(1, Ordering::Relaxed)).unwrap_or(u32::MAX)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "fewer than 2⁵³")]
-fn count(number: &AtomicU64) -> f64 {
-    number.load(Ordering::Relaxed) as f64
-}
-
 impl Report {
     fn text(&self) -> String {
         let rows = [
@@ -364,15 +326,20 @@ impl Report {
                 format!("{:.2} ms", self.readd_query_ms_p99),
             ),
             (
-                "logins a second at best",
-                format!("{:.0}", self.best_logins_per_s),
+                "without the directory",
+                format!("{} answers", self.directory_troubles),
             ),
             (
-                "and with too many tries",
+                "logins a second; and core",
                 format!(
-                    "{:.0} of {:.0}",
-                    self.overload_logins_per_s, self.overload_attempts_per_s
+                    "{:.0}; {:.0}",
+                    self.best_logins_per_s, self.best_logins_per_core_s
                 ),
+            ),
+            ("with too many tries", self.overload.text()),
+            (
+                "and as many let in",
+                format!("{}: {}", self.gated.logins_per_s, self.gated.storm.text()),
             ),
         ];
         let lines = rows.map(|(name, value)| format!("{name:28}{value}\n"));

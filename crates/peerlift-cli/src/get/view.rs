@@ -87,13 +87,6 @@ impl View {
                     .say(format_args!("{}: {}", self.name, printable(text)));
             }
             Event::Completed(report) => self.completed(report),
-            Event::SharingEnded { why } => {
-                self.console.say(format_args!(
-                    "{}: no longer shared: {}",
-                    self.name,
-                    printable(why)
-                ));
-            }
             Event::Explained(_) | _ => {}
         }
         Ok(())

@@ -17,7 +17,6 @@ mod plain;
 mod publish;
 mod resume;
 mod serving;
-mod shared_again;
 mod storage;
 mod stream;
 mod trust;

@@ -26,7 +26,6 @@ mod queue;
 mod routes;
 mod run;
 mod settings;
-mod shared_files;
 mod task;
 
 pub use listen::{ListenError, Listening};
