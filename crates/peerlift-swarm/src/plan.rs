@@ -297,6 +297,7 @@ impl Swarm {
     /// Lets every source with nothing to do help the slowest.
     fn rescue(&mut self, now: Timestamp) {
         let helpers: Vec<SourceId> = self.sources.keys().copied().collect();
+        let mut waits = None;
         for id in helpers {
             let Some(source) = self.sources.get(&id) else {
                 continue;
@@ -304,14 +305,16 @@ impl Swarm {
             if !self.may_help(source, now) {
                 continue;
             }
-            let stragglers = self.stragglers(id, source, now);
+            let waits_now = waits.get_or_insert_with(|| self.waits(now));
+            let slowest = slowest(id, source, waits_now);
             let helper = Helper {
                 latency: source.latency(now),
                 rate: source.rate(now),
             };
-            let run = rescue(&stragglers, helper).and_then(|run| self.budget.spend(run));
+            let run = rescue(&slowest, helper).and_then(|run| self.budget.spend(run));
             if let Some(run) = run {
                 self.ask(id, run, (Claim::Second, Cause::Rescued), now);
+                waits = None;
             }
         }
     }
@@ -330,22 +333,20 @@ impl Swarm {
         }
     }
 
-    /// The requests of other sources that the helper could hurry.
-    fn stragglers(&self, helper: SourceId, source: &Source, now: Timestamp) -> Vec<Straggler> {
-        let everything = Holdings::All;
-        let holdings = source.peer().map_or(&everything, |peer| &peer.holdings);
+    /// The requests that could be hurried, what will end last first.
+    fn waits(&self, now: Timestamp) -> Vec<Wait> {
         let mut queued: BTreeMap<SourceId, u64> = BTreeMap::new();
-        let mut stragglers = Vec::new();
+        let mut waits = Vec::new();
         for (_, entry) in self.requests.iter().filter(|(_, entry)| !entry.cancelled) {
             let own = self.bytes(entry.pending.runs());
             let queue = queued.entry(entry.source).or_default();
             *queue += own;
-            let (Some(owner), Some(tail)) =
-                (self.sources.get(&entry.source), self.tail(entry, holdings))
+            let (Some(owner), Some(single)) =
+                (self.sources.get(&entry.source), self.single_tail(entry))
             else {
                 continue;
             };
-            if entry.source == helper || entry.claim == Claim::Nothing {
+            if entry.claim == Claim::Nothing {
                 continue;
             }
             // An edge answers side by side, a peer one after the other.
@@ -356,24 +357,57 @@ impl Swarm {
             };
             let owed = if owner.edge().is_some() { own } else { *queue };
             let rate = Rate::from_bytes_per_s(owner.rate(now).bytes_per_s() / lanes as u64);
-            let ends_in = expected_end(owed, rate, now.since(entry.progress));
-            stragglers.push(Straggler {
-                tail,
-                ends_in,
+            waits.push(Wait {
+                source: entry.source,
+                single,
+                ends_in: expected_end(owed, rate, now.since(entry.progress)),
                 rate,
             });
         }
-        stragglers
+        waits.sort_by_key(|wait| std::cmp::Reverse(wait.ends_in));
+        waits
     }
 
-    /// The last run of a request that is missing, asked for only once, and within `holdings`.
-    fn tail(&self, entry: &Request, holdings: &Holdings) -> Option<GroupRange> {
+    /// The last run of a request that is missing and asked for only once.
+    fn single_tail(&self, entry: &Request) -> Option<GroupRange> {
         let last = entry.pending.runs().last()?;
-        let single = (self.claims.doubled().gaps_in(*last))
+        (self.claims.doubled().gaps_in(*last))
             .filter_map(|gap| self.claims.have().gaps_in(gap).last())
-            .last()?;
-        holdings.runs_in(single).pop()
+            .last()
     }
+}
+
+/// A request that is waited for.
+#[derive(Debug)]
+struct Wait {
+    source: SourceId,
+    /// Its last run that is missing and asked for only once.
+    single: GroupRange,
+    /// When it will end, from now.
+    ends_in: Duration,
+    /// What its source delivers.
+    rate: Rate,
+}
+
+/// Those of other sources that will end last of all that the helper could hurry.
+fn slowest(id: SourceId, helper: &Source, waits: &[Wait]) -> Vec<Straggler> {
+    let everything = Holdings::All;
+    let holdings = helper.peer().map_or(&everything, |peer| &peer.holdings);
+    let mut slowest: Vec<Straggler> = Vec::new();
+    for wait in waits.iter().filter(|wait| wait.source != id) {
+        let ends_in = wait.ends_in;
+        if slowest.first().is_some_and(|one| one.ends_in > ends_in) {
+            break;
+        }
+        let rate = wait.rate;
+        let tail = holdings.runs_in(wait.single).pop();
+        slowest.extend(tail.map(|tail| Straggler {
+            tail,
+            ends_in,
+            rate,
+        }));
+    }
+    slowest
 }
 
 /// Whether a request of so many groups fits beside what is under way. Two requests always do: one
