@@ -413,7 +413,7 @@ impl Swarm {
         Rate::from_bytes_per_s(busy.map(|source| source.rate(now).bytes_per_s()).sum())
     }
 
-    fn is_edge_driven(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_edge_driven(&self, now: Timestamp) -> bool {
         let mut edges = self.sources.values().filter_map(Source::edge).peekable();
         let driven =
             |edge: &Edge| (edge.driven_since).is_some_and(|at| now.since(at) >= Meter::SPAN);

@@ -211,6 +211,11 @@ impl Unchoker {
         Some(oldest)
     }
 
+    /// When a place may next go to somebody else.
+    pub(crate) fn rotates_at(&self) -> Timestamp {
+        self.rotated + Self::ROTATION
+    }
+
     /// Takes every place; says whose.
     pub(crate) fn clear(&mut self) -> Vec<SourceId> {
         let choked: Vec<SourceId> = std::mem::take(&mut self.unchoked).into_keys().collect();

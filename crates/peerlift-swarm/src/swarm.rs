@@ -63,6 +63,8 @@ pub struct Swarm {
     pub(crate) books: Books,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) finished: bool,
+    /// As [`Swarm::is_quiet`] found at the last tick; not since the crowd was gone.
+    quiet: bool,
     next_tick: Timestamp,
     want_peers_at: Timestamp,
 }
@@ -129,6 +131,7 @@ impl Swarm {
             },
             outputs: VecDeque::new(),
             finished: false,
+            quiet: false,
             next_tick: now + Self::TICK,
             want_peers_at: now,
             config,
@@ -143,6 +146,7 @@ impl Swarm {
 
     /// Takes in what happened. Never fails: what makes no sense is ignored, see [`Event`].
     pub fn handle(&mut self, event: Event, now: Timestamp) {
+        self.skip_idle_ticks(now);
         match event {
             Event::EdgeJoined { source, lanes } => self.on_edge_joined(source, lanes, now),
             Event::PeerJoined { source, rtt } => self.on_peer_joined(source, rtt, now),
@@ -173,6 +177,7 @@ impl Swarm {
 
     /// Does what is due at `now`; harmless when nothing is.
     pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.skip_idle_ticks(now);
         if now >= self.next_tick {
             self.next_tick = now + Self::TICK;
             self.drop_stalled(now);
@@ -184,6 +189,7 @@ impl Swarm {
             self.rotate_places(now);
             self.ask_for_peers(now);
             self.rescue_due = true;
+            self.quiet = self.is_quiet(now);
             self.wake_all();
         }
         self.act(now);
@@ -197,7 +203,12 @@ impl Swarm {
     /// When to call [`Swarm::handle_timeout`] at the latest; `None` for never.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        let tick = (!self.finished || self.unchoker.is_crowded()).then_some(self.next_tick);
+        let tick = if self.is_idle() {
+            self.tick_at(self.unchoker.rotates_at())
+        } else {
+            self.next_tick
+        };
+        let tick = (!self.finished || self.unchoker.is_crowded()).then_some(tick);
         tick.into_iter().chain(self.announcer.due()).min()
     }
 
@@ -246,6 +257,33 @@ impl Swarm {
             serving: self.serving.running(),
             serve_waiting: self.serving.waiting(),
         }
+    }
+
+    /// Whether ticks would do nothing but look whether a place is to change hands, which is every
+    /// few seconds: a seed that woke four times a second for it would not let its machine sleep.
+    fn is_idle(&self) -> bool {
+        self.quiet && self.unchoker.is_crowded()
+    }
+
+    /// Whether there is nothing left to find out, nor to tell.
+    fn is_quiet(&self, now: Timestamp) -> bool {
+        let learns = self.twin.is_probing() || self.is_edge_driven(now);
+        self.finished && !learns && self.twin.measured_share(now).is_none()
+    }
+
+    /// Passes over the ticks before `now` that nothing is due at; the others stay where they are.
+    fn skip_idle_ticks(&mut self, now: Timestamp) {
+        self.quiet &= self.unchoker.is_crowded();
+        if self.is_idle() {
+            self.next_tick = self.tick_at(now.min(self.unchoker.rotates_at()));
+        }
+    }
+
+    /// The first tick that is not before `at`.
+    fn tick_at(&self, at: Timestamp) -> Timestamp {
+        let wait = at.since(self.next_tick).as_micros();
+        let ticks = wait.div_ceil(Self::TICK.as_micros());
+        self.next_tick + Self::TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
     }
 
     /// What follows every event.

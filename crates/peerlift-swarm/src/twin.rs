@@ -233,6 +233,11 @@ impl Twin {
         self.crowd.share(now)
     }
 
+    /// Whether the edge is listened to once more.
+    pub(crate) fn is_probing(&self) -> bool {
+        self.probing.is_some()
+    }
+
     /// Notes what has been delivered; gives the rates over the last looks.
     fn look(&mut self, edge: u64, all: u64, now: Timestamp) -> Heard {
         let (at, edge_before, all_before) = self.looks[0];
