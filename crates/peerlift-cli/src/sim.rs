@@ -3,11 +3,16 @@
 use std::path::Path;
 
 use peerlift_sim::svg::{Chart, Series};
-use peerlift_sim::{Outcome, Plan, Scenario, Summary, Trace, library, named, run as play, study};
+use peerlift_sim::{
+    Outcome, Plan, Scenario, Summary, Trace, library, named, on_all_cores, run_beside_twin, study,
+};
 
 use crate::args::{SimArgs, SimCommand, SimRunArgs};
 use crate::console::{Console, print, print_json};
 use crate::failure::{Exit, Failure};
+
+/// Seeds that are played at the same time.
+const SEEDS_AT_ONCE: usize = 4;
 
 /// Does what was asked of the simulator.
 pub(crate) fn run(args: &SimArgs, console: &Console) -> Result<Exit, Failure> {
@@ -36,29 +41,47 @@ fn show(name: &str) -> Result<Exit, Failure> {
 }
 
 fn run_scenario(args: &SimRunArgs, console: &Console) -> Result<Exit, Failure> {
-    let scenario = scenario(&args.scenario)?;
+    let mut scenario = scenario(&args.scenario)?;
+    scenario.model = args.model.unwrap_or(scenario.model);
     let trace = args.trace.as_deref().map(trace).transpose()?;
+    let plans = (args.seed..args.seed.saturating_add(args.seeds))
+        .map(|seed| scenario.plan(seed, trace.as_ref()))
+        .collect::<Result<Vec<Plan>, _>>()
+        .map_err(|error| Failure::caused(Exit::Usage, &args.scenario, &error))?;
     let mut exit = Exit::Fine;
-    for seed in args.seed..args.seed.saturating_add(args.seeds) {
-        let plan = scenario
-            .plan(seed, trace.as_ref())
-            .map_err(|error| Failure::caused(Exit::Usage, &args.scenario, &error))?;
-        let outcome = play(&plan);
-        let twin = play(&plan.edge_only());
-        let summary = Summary::of(&plan, &outcome, &twin);
-        tell(args, &summary, &outcome)?;
-        if let Some(file) = &args.svg {
-            write(file, &completions(&plan, &outcome, &twin).to_svg())?;
-        }
-        if !summary.complaints.is_empty() || (args.strict && summary.slower > 0) {
-            console.complain(format_args!(
-                "something is wrong; again: peerlift sim run {} --seed {seed}",
-                args.scenario
-            ));
-            exit = Exit::Other;
+    // A few at a time, as all their downloads are in memory at once.
+    for plans in plans.chunks(SEEDS_AT_ONCE) {
+        let played = on_all_cores(plans, run_beside_twin);
+        for (plan, (outcome, twin)) in plans.iter().zip(&played) {
+            if !judge(args, plan, outcome, twin, console)? {
+                exit = Exit::Other;
+            }
         }
     }
     Ok(exit)
+}
+
+/// Shows what a run came to; says whether all is well.
+fn judge(
+    args: &SimRunArgs,
+    plan: &Plan,
+    outcome: &Outcome,
+    twin: &Outcome,
+    console: &Console,
+) -> Result<bool, Failure> {
+    let summary = Summary::of(plan, outcome, twin);
+    tell(args, &summary, outcome)?;
+    if let Some(file) = &args.svg {
+        write(file, &completions(plan, outcome, twin).to_svg())?;
+    }
+    let well = summary.complaints.is_empty() && (!args.strict || summary.slower == 0);
+    if !well {
+        console.complain(format_args!(
+            "something is wrong; again: peerlift sim run {} --seed {}",
+            args.scenario, plan.seed
+        ));
+    }
+    Ok(well)
 }
 
 fn tell(args: &SimRunArgs, summary: &Summary, outcome: &Outcome) -> Result<(), Failure> {

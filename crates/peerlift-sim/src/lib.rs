@@ -22,8 +22,10 @@
 mod arena;
 mod check;
 mod dice;
+mod flow;
 mod library;
 pub mod limit;
+mod model;
 mod outcome;
 mod plan;
 mod queue;
@@ -32,13 +34,16 @@ pub mod study;
 mod summary;
 pub mod svg;
 pub mod trace;
+mod wire;
+mod workers;
 mod world;
 
 pub use check::{TWIN_SLACK, never_slower};
 pub use library::{library, named};
+pub use model::{Model, run};
 pub use outcome::{Ending, Outcome, Record};
 pub use plan::{Aim, Control, Distances, Edge, Nat, Nature, Place, Plan, User, Visit};
 pub use scenario::{Scenario, ScenarioError, fuzz_scenario};
 pub use summary::{Quantiles, Summary};
 pub use trace::{Trace, fuzz_trace};
-pub use world::run;
+pub use workers::{on_all_cores, run_beside_twin};

@@ -13,6 +13,7 @@ pub use parts::{
     Arrivals, Control, Distances, Edge, Line, Nats, Natures, Objects, Size, Stay, Users,
 };
 
+use crate::model::Model;
 use crate::plan::{Aim, Plan, draw};
 use crate::trace::Trace;
 
@@ -28,6 +29,9 @@ pub struct Scenario {
     /// What everybody wants: see [`Aim`]. Default `thrifty`.
     #[serde(default = "thrifty")]
     pub goal: String,
+    /// How closely it is looked at. Default `groups`.
+    #[serde(default)]
+    pub model: Model,
     /// Groups of 16 KiB that move together. Default 1; more spares events in large runs.
     #[serde(default = "one")]
     pub chunk_groups: u32,

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::check::{TWIN_SLACK, never_slower};
 use crate::limit;
+use crate::model::Model;
 use crate::outcome::{Ending, Outcome};
 use crate::plan::Plan;
 
@@ -16,6 +17,8 @@ pub struct Summary {
     pub scenario: String,
     /// The seed.
     pub seed: u64,
+    /// The model that was played.
+    pub model: Model,
     /// Downloads that began, and how they ended.
     pub downloads: usize,
     /// … with everything.
@@ -119,6 +122,7 @@ impl Summary {
         Self {
             scenario: plan.name.clone(),
             seed: plan.seed,
+            model: plan.model,
             downloads: outcome.records.len(),
             finished: count(Ending::Finished),
             killed: count(Ending::Killed),
@@ -183,13 +187,20 @@ impl fmt::Display for Summary {
             self.edge_cost
         );
         let twin = format!("{}, {} slower", quantiles(&self.twin, 3), self.slower);
+        let (model, nearby) = match self.model {
+            Model::Groups => ("", percent(self.near_share)),
+            Model::Flow => (", as a fluid", "not modelled".to_owned()),
+        };
         let rows = [
-            ("scenario", format!("{}, seed {}", self.scenario, self.seed)),
+            (
+                "scenario",
+                format!("{}, seed {}{model}", self.scenario, self.seed),
+            ),
             ("downloads", ended),
             ("delivered", gib(self.delivered_bytes)),
             ("edge", edge),
             ("from peers", percent(self.peer_share)),
-            ("of it nearby", percent(self.near_share)),
+            ("of it nearby", nearby),
             ("peer efficiency", percent(self.mean_efficiency)),
             ("wasted", percent(self.wasted_share)),
             ("seconds", quantiles(&self.own_s, 1)),

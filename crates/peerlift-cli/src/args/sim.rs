@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use peerlift_sim::Model;
 
 /// Play a simulated internet
 ///
@@ -56,6 +57,10 @@ pub(crate) struct SimRunArgs {
     /// Play the seeds from SEED on, so many
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seeds: u64,
+    /// How closely to look: `groups`, with the programs themselves, or `flow`, for a million people;
+    /// the scenario says which by default
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<Model>,
     /// Take users and arrivals from a trace (CSV or JSON lines)
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,

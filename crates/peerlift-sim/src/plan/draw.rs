@@ -50,6 +50,7 @@ pub(crate) fn draw(scenario: &Scenario, goal: Aim, seed: u64, trace: Option<&Tra
         edge: edge(scenario),
         control: control(scenario),
         distances: distances(scenario),
+        model: scenario.model,
         chunk_groups: scenario.chunk_groups,
         patience: seconds(scenario.patience_s),
         peers: true,

@@ -15,6 +15,8 @@ pub use place::{Distances, Nat, Place};
 
 pub(crate) use draw::draw;
 
+use crate::model::Model;
+
 /// Everything that a run does not decide itself.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -36,6 +38,8 @@ pub struct Plan {
     pub control: Control,
     /// Round trips.
     pub distances: Distances,
+    /// How closely it is looked at.
+    pub model: Model,
     /// Groups that move together: 1, or more to spare events in large runs.
     pub chunk_groups: u32,
     /// How long the last arrival may take before the run is given up.

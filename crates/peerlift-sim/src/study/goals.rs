@@ -58,15 +58,15 @@ fn answer(page: &mut Page) {
             "slowest ÷ alone",
         ]);
         let start = points.len();
-        for (goal, aim) in aims() {
-            let point = measure(scenario, goal, aim);
+        let measured = crate::on_all_cores(&aims(), |(goal, aim)| measure(scenario, goal, *aim));
+        for point in measured {
             let cells = [
                 point.copies,
                 point.last_by_limit,
                 point.median_by_limit,
                 point.slowest_by_twin,
             ];
-            let mut row = vec![goal.to_owned()];
+            let mut row = vec![point.goal.to_owned()];
             row.extend(cells.map(fixed));
             page.row(&row);
             points.push(point);

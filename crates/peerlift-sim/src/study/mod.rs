@@ -138,8 +138,7 @@ fn plan(name: &str, seed: u64) -> Plan {
 
 /// A run beside its twin.
 fn play(plan: &Plan) -> (Outcome, Summary) {
-    let outcome = crate::run(plan);
-    let twin = crate::run(&plan.edge_only());
+    let (outcome, twin) = crate::run_beside_twin(plan);
     let summary = Summary::of(plan, &outcome, &twin);
     (outcome, summary)
 }

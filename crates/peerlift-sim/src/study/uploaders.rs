@@ -35,7 +35,7 @@ fn answer(page: &mut Page) {
         "slowest ÷ alone",
         "slower",
     ]);
-    let points: Vec<Point> = SHARES.into_iter().map(measure).collect();
+    let points = crate::on_all_cores(&SHARES, |share| measure(*share));
     for point in &points {
         let summary = &point.summary;
         page.row(&[

@@ -5,11 +5,11 @@ use peerlift_swarm::{Event, Fault, RequestEnd, RequestId, ServeId, SourceId};
 
 use super::line::Channel;
 use super::task::Serve;
-use super::wire::Carrier;
 use super::{Chunk, Happening, World};
 use crate::arena::Key;
 use crate::check::Sight;
 use crate::plan::{Nat, Nature};
+use crate::wire::Carrier;
 
 /// How much of an upload is told to the core at a time.
 const REPORT_BYTES: u64 = 256 * 1024;

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use peerlift_model::{GROUP_BYTES, Timestamp};
 
-use super::wire::Carrier;
 use crate::arena::Key;
+use crate::wire::Carrier;
 
 /// How much a line's buffer holds, in time: drop-tail, as in the lab.
 const BUFFER: Duration = Duration::from_millis(100);

@@ -12,7 +12,6 @@ mod line;
 mod meet;
 mod perform;
 mod task;
-mod wire;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -39,8 +38,7 @@ const NOTICE_DEATH: Duration = Duration::from_secs(10);
 const CHECK_ASKED_MAX: usize = 2_000;
 
 /// Plays a plan to its end.
-#[must_use]
-pub fn run(plan: &Plan) -> Outcome {
+pub(crate) fn run(plan: &Plan) -> Outcome {
     let mut world = World::new(plan);
     while !world.is_over() {
         let Some((at, happening)) = world.queue.next() else {

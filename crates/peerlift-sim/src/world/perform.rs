@@ -10,9 +10,9 @@ use peerlift_swarm::{
 
 use super::line::Channel;
 use super::task::EDGE_SOURCE;
-use super::wire::{Carrier, have_delta};
 use super::{EDGE_LINE, Happening, World};
 use crate::check::Sight;
+use crate::wire::{Carrier, have_delta};
 
 impl World<'_> {
     pub(super) fn drain(&mut self, id: u32, swarm: &mut Swarm) {

@@ -251,7 +251,7 @@ impl World<'_> {
 
     /// A peer says what it has.
     pub(super) fn hear(&mut self, id: u32, source: SourceId, runs: &[GroupRange]) {
-        let bytes = super::wire::have_delta(runs.len());
+        let bytes = crate::wire::have_delta(runs.len());
         let line = self.line_of_task(id) as usize;
         self.lines[line].receive(bytes, self.now);
         for groups in runs {
