@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderMap;
 use peerlift_content::VerifiedManifest;
@@ -10,13 +11,14 @@ use peerlift_net::token::Wallet;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 use url::Url;
 
 use crate::download;
 use crate::error::DownloadError;
 use crate::event::{Event, Report};
 use crate::hub::Hubs;
+use crate::kept::Kept;
 use crate::known_publishers::KnownPublishers;
 use crate::manifest;
 use crate::progress::{EVENTS_MAX, Progress};
@@ -85,20 +87,23 @@ impl Client {
     /// Starts a download in a task of its own. Must be called within a tokio runtime.
     #[must_use]
     pub fn start(&self, request: DownloadRequest) -> Download {
-        let (events, receiver) = mpsc::channel(EVENTS_MAX);
-        let stop = CancellationToken::new();
         let span = tracing::info_span!("download", url = request.urls.first().map(|u| u.as_str()));
-        let run = download::run(
-            Arc::clone(&self.shared),
-            request,
-            Progress::new(events),
-            stop.clone(),
-        );
-        Download {
-            events: receiver,
-            stop,
-            task: tokio::spawn(run.instrument(span)),
-        }
+        let shared = Arc::clone(&self.shared);
+        spawn(span, |progress, stop| {
+            download::run(shared, request, progress, stop)
+        })
+    }
+
+    /// Shares for so long what an earlier download was asked to [keep](DownloadRequest::keep), in a
+    /// task of its own. Nothing is fetched, and the file is not touched: one that was changed or
+    /// moved ends it. Must be called within a tokio runtime.
+    #[must_use]
+    pub fn share(&self, kept: Kept, time: Duration) -> Download {
+        let span = tracing::info_span!("share", file = %kept.file.display());
+        let shared = Arc::clone(&self.shared);
+        spawn(span, |progress, stop| {
+            download::share_again(shared, kept, time, progress, stop)
+        })
     }
 
     /// Looks for the manifest of an object and checks its signature, but not who signed. The URLs
@@ -122,7 +127,10 @@ impl Client {
             }
             Err(error) => return Err(error),
         };
-        Ok(found.map(|(signed, url)| FoundManifest { signed, url }))
+        Ok(found.map(|signed| FoundManifest {
+            signed: signed.verified,
+            url: signed.found_at,
+        }))
     }
 
     /// The ports at which other downloaders are let in, for people; empty until something is shared.
@@ -134,6 +142,20 @@ impl Client {
     /// Says goodbye to all peers and control nodes. Downloads should have ended before.
     pub async fn close(&self) {
         self.shared.hubs.close().await;
+    }
+}
+
+fn spawn<F>(span: Span, run: impl FnOnce(Progress, CancellationToken) -> F) -> Download
+where
+    F: Future<Output = Result<Report, DownloadError>> + Send + 'static,
+{
+    let (events, receiver) = mpsc::channel(EVENTS_MAX);
+    let stop = CancellationToken::new();
+    let task = run(Progress::new(events), stop.clone());
+    Download {
+        events: receiver,
+        stop,
+        task: tokio::spawn(task.instrument(span)),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use peerlift_model::{GroupRange, Layout};
 use peerlift_net::http::HttpClient;
+use peerlift_store::StoreError;
 use peerlift_swarm::{RequestId, ServeId, SourceId};
 use tokio::sync::mpsc;
 
@@ -56,6 +57,8 @@ pub(crate) enum Input {
     Served { serve: ServeId, bytes: u64 },
     /// The budget lets no more of the object go out.
     UploadsSpent,
+    /// What was to be served cannot be read.
+    Unreadable(StoreError),
     /// Serving a range is over, for whatever reason.
     ServeEnded { serve: ServeId },
 }

@@ -1,4 +1,6 @@
-//! One download from the request to the report.
+//! One download from the request to the report. What comes after it is in `seeding`.
+
+mod seeding;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,16 +26,18 @@ use crate::fetch_edge::EdgeUrls;
 use crate::hub::unix_now;
 use crate::known_publishers::Trust;
 use crate::limiter::Limiter;
-use crate::manifest::{self, Contact};
+use crate::manifest::{self, Contact, Signed};
 use crate::peers::Peers;
 use crate::progress::Progress;
 use crate::provenance::Provenance;
-use crate::request::{DownloadRequest, Goal, Output, Share};
+use crate::request::{DownloadRequest, Goal, Output};
 use crate::single::{self, Sink};
 use crate::storage::{Scratch, Storage};
 use crate::transfer::{self, Clock, Parts, Transfer};
 use crate::whole::{self, WholeFault};
 use crate::{name, stream};
+
+pub(crate) use seeding::share_again;
 
 /// Runs a download to its end, sharing included.
 pub(crate) async fn run(
@@ -61,9 +65,10 @@ pub(crate) async fn run(
         http,
         url,
         started,
+        signed: None,
     };
     match contact.manifest {
-        Some((manifest, found_at)) => job.verified(contact.opened, manifest, found_at).await,
+        Some(signed) => job.verified(contact.opened, signed).await,
         None if job.request.publisher.is_some() => Err(DownloadError::Unsigned { url: job.url }),
         None => job.unverified(contact.opened).await,
     }
@@ -79,6 +84,8 @@ struct Job {
     /// The URL that answered.
     url: Url,
     started: Instant,
+    /// What the manifest was, once it has been believed.
+    signed: Option<Signed>,
 }
 
 /// Where the bytes are kept on the way to the output.
@@ -92,12 +99,9 @@ struct Target {
 
 impl Job {
     /// An object with a manifest: from edges and peers, every group verified.
-    async fn verified(
-        mut self,
-        opened: Opened,
-        signed: VerifiedManifest,
-        found_at: Url,
-    ) -> Result<Report, DownloadError> {
+    async fn verified(mut self, opened: Opened, signed: Signed) -> Result<Report, DownloadError> {
+        self.signed = Some(signed.clone());
+        let (signed, found_at) = (signed.verified, signed.found_at);
         let about = &signed.manifest;
         self.check(&opened, &signed, &found_at)?;
         self.show_token_to_edges(&signed, &found_at);
@@ -186,6 +190,7 @@ impl Job {
             uploaded: 0,
             peers: 0,
             verified,
+            kept: None,
         };
         self.progress
             .deliver(Event::Completed(report.clone()))
@@ -281,7 +286,7 @@ impl Job {
         if trust == Trust::FirstUse {
             tracing::info!(publisher = %signed.publisher, "first use of this publisher's key");
         }
-        if about.policy.expires.is_some_and(|at| at <= unix_now()) {
+        if is_expired(about) {
             return Err(DownloadError::Expired {
                 url: found_at.clone(),
             });
@@ -442,20 +447,16 @@ impl Job {
             context.storage.checkpoint()?;
             return Err(error);
         }
-        if let Some(path) = &path {
-            tracing::debug!(path = %path.display(), "complete");
-            context.storage.commit()?;
-        }
+        let kept = match &path {
+            Some(path) => self.put_in_place(&context, path)?,
+            None => None,
+        };
         let mut report = self.report(&transfer, &context, path, verified);
+        report.kept = kept;
         self.progress
             .deliver(Event::Completed(report.clone()))
             .await;
-        if let Share::For(time) = self.request.share {
-            let seeding = tokio::time::timeout(time, transfer.seed());
-            // Ends by the clock or by the caller; both are what was asked for.
-            let _ = self.stop.run_until_cancelled(seeding).await;
-            report.uploaded = transfer.status().uploaded;
-        }
+        self.seed(&mut transfer, &mut report).await;
         transfer.close().await;
         drop(scratch);
         Ok(report)
@@ -483,6 +484,7 @@ impl Job {
             uploaded: status.uploaded,
             peers: counts.peers,
             verified,
+            kept: None,
         }
     }
 
@@ -564,6 +566,10 @@ impl Job {
         };
         self.progress.deliver(Event::Started(started)).await;
     }
+}
+
+fn is_expired(about: &Manifest) -> bool {
+    about.policy.expires.is_some_and(|at| at <= unix_now())
 }
 
 /// Edges used at once; more would be idle.

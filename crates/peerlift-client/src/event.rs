@@ -6,6 +6,7 @@ use std::time::Duration;
 use peerlift_model::{ObjectId, PublisherId};
 use serde::{Serialize, Serializer};
 
+use crate::kept::Kept;
 use crate::provenance::Provenance;
 
 /// Something happened. Tagged by `event` in JSON.
@@ -26,6 +27,11 @@ pub enum Event {
     Explained(Provenance),
     /// The object is complete, verified and in place.
     Completed(Report),
+    /// The complete object is no longer shared, though neither the caller nor the clock ended it.
+    SharingEnded {
+        /// One line for a person.
+        why: String,
+    },
 }
 
 /// What is downloaded.
@@ -100,6 +106,9 @@ pub struct Report {
     pub peers: u32,
     /// What the content was checked against.
     pub verified: Verified,
+    /// What it takes to share it in a later process, if that was asked for.
+    #[serde(skip)]
+    pub kept: Option<Kept>,
 }
 
 /// What content was checked against.

@@ -1,5 +1,6 @@
 //! Finds the manifest of a URL and decides whether to believe it.
 
+use bytes::Bytes;
 use peerlift_content::VerifiedManifest;
 use peerlift_model::PublisherId;
 use peerlift_net::http::{HttpClient, HttpError, Opened};
@@ -19,8 +20,34 @@ const OUTBOARD_SUFFIX: &str = ".obao";
 pub(crate) struct Contact {
     /// What the server said about the file.
     pub(crate) opened: Opened,
-    /// The manifest, its signature checked, and where it was found; `None`: there is none.
-    pub(crate) manifest: Option<(VerifiedManifest, Url)>,
+    /// The manifest; `None`: there is none.
+    pub(crate) manifest: Option<Signed>,
+}
+
+/// A manifest whose signature was checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Signed {
+    pub(crate) verified: VerifiedManifest,
+    /// Where it was found.
+    pub(crate) found_at: Url,
+    /// As it was signed.
+    pub(crate) bytes: Bytes,
+}
+
+impl Signed {
+    pub(crate) fn parse(bytes: Bytes, found_at: Url) -> Result<Self, DownloadError> {
+        match VerifiedManifest::parse(&bytes) {
+            Ok(verified) => Ok(Self {
+                verified,
+                found_at,
+                bytes,
+            }),
+            Err(source) => Err(DownloadError::Manifest {
+                url: found_at,
+                source,
+            }),
+        }
+    }
 }
 
 /// Asks for the first byte of the file and for its sidecar at once, so that a manifest costs no
@@ -45,37 +72,25 @@ pub(crate) async fn contact(http: &HttpClient, url: &Url) -> Result<Contact, Dow
             manifest: None,
         });
     };
-    match VerifiedManifest::parse(&bytes) {
-        Ok(manifest) => Ok(Contact {
+    match Signed::parse(bytes.clone(), found_at) {
+        Ok(signed) => Ok(Contact {
             opened,
-            manifest: Some((manifest, found_at)),
+            manifest: Some(signed),
         }),
         // Servers that answer every URL with a page of theirs have no manifest to offer.
         Err(_) if opened.manifest.is_none() && looks_like_html(&bytes) => Ok(Contact {
             opened,
             manifest: None,
         }),
-        Err(source) => Err(DownloadError::Manifest {
-            url: found_at,
-            source,
-        }),
+        Err(error) => Err(error),
     }
 }
 
 /// The manifest beside a file that is not shown to us itself.
-pub(crate) async fn sidecar(
-    http: &HttpClient,
-    file: &Url,
-) -> Result<(VerifiedManifest, Url), DownloadError> {
+pub(crate) async fn sidecar(http: &HttpClient, file: &Url) -> Result<Signed, DownloadError> {
     let url = with_suffix(file, MANIFEST_SUFFIX);
     let (bytes, found_at) = http.small(&url, VerifiedManifest::BYTES_MAX).await?;
-    match VerifiedManifest::parse(&bytes) {
-        Ok(manifest) => Ok((manifest, found_at)),
-        Err(source) => Err(DownloadError::Manifest {
-            url: found_at,
-            source,
-        }),
-    }
+    Signed::parse(bytes, found_at)
 }
 
 /// A sidecar that nobody promised may be missing in any way a server can say it; a server that

@@ -43,6 +43,10 @@ pub struct DownloadRequest {
     pub overwrite: bool,
     /// Parallel connections to one edge, 1..=16. Default: 4.
     pub connections: u8,
+    /// Where to keep what it takes to share the complete file in a later process, see
+    /// [`Report::kept`](crate::Report::kept): a path to which endings are added. Only with
+    /// [`Share::For`]. Default: nowhere.
+    pub keep: Option<PathBuf>,
     /// How long nothing may arrive before the download gives up. Default: 60 s, as aria2 has it;
     /// a restarted server or a changed network is back by then.
     pub patience: Duration,
@@ -66,6 +70,7 @@ impl DownloadRequest {
             publisher: None,
             overwrite: false,
             connections: 4,
+            keep: None,
             patience: Duration::from_secs(60),
         }
     }

@@ -35,7 +35,8 @@ async fn try_send(
     let mut encoded = match context.storage.encode(groups) {
         Ok(encoded) => encoded,
         Err(error) => {
-            tracing::warn!(%error, "cannot serve");
+            tracing::debug!(%error, "cannot serve");
+            context.tell(Input::Unreadable(error)).await;
             return reply
                 .refuse(peerlift_wire::peer::RangeStatus::NotHere)
                 .await;

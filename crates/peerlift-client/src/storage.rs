@@ -6,7 +6,8 @@ use bytes::Bytes;
 use peerlift_content::Item;
 use peerlift_model::{ByteRange, GROUP_BYTES, GroupIndex, GroupRange, GroupSet, Layout, ObjectId};
 use peerlift_store::{
-    ForeignPart, PartialObject, PartialOptions, PlainPartial, StoreError, WriteError,
+    CompleteObject, FileMark, ForeignPart, PartialObject, PartialOptions, PlainPartial, StoreError,
+    WriteError,
 };
 
 /// The groups of one download on disk.
@@ -14,6 +15,8 @@ use peerlift_store::{
 pub(crate) enum Storage {
     /// An object with a manifest: nothing enters unverified.
     Verified(PartialObject),
+    /// A finished one, of which nothing is missing.
+    Complete(CompleteObject),
     /// A file that nobody described.
     Plain(PlainPartial, Layout),
 }
@@ -73,6 +76,7 @@ impl Storage {
     pub(crate) fn have(&self) -> GroupSet {
         match self {
             Self::Verified(object) => object.have(),
+            Self::Complete(object) => object.have(),
             Self::Plain(file, layout) => file
                 .have()
                 .into_iter()
@@ -85,7 +89,7 @@ impl Storage {
     pub(crate) fn missing_nodes(&self, groups: GroupRange) -> Vec<ByteRange> {
         match self {
             Self::Verified(object) => object.missing_nodes(groups),
-            Self::Plain(..) => Vec::new(),
+            Self::Complete(_) | Self::Plain(..) => Vec::new(),
         }
     }
 
@@ -93,7 +97,7 @@ impl Storage {
     pub(crate) fn accept_nodes(&self, range: ByteRange, nodes: &[u8]) -> Result<(), WriteFault> {
         match self {
             Self::Verified(object) => Ok(object.accept_nodes(range, nodes)?),
-            Self::Plain(..) => Ok(()),
+            Self::Complete(_) | Self::Plain(..) => Ok(()),
         }
     }
 
@@ -101,6 +105,7 @@ impl Storage {
     pub(crate) fn write(&self, first: GroupIndex, run: &[u8]) -> Result<GroupRange, WriteFault> {
         match self {
             Self::Verified(object) => Ok(object.write_groups(first, run)?),
+            Self::Complete(_) => Err(WriteFault::Corrupt),
             Self::Plain(file, layout) => {
                 let start = u64::from(first.0) * GROUP_BYTES;
                 file.write(start, run).map_err(WriteFault::Storage)?;
@@ -114,7 +119,7 @@ impl Storage {
     pub(crate) fn accept(&self, item: &Item, bytes: &[u8]) -> Result<(), WriteFault> {
         match self {
             Self::Verified(object) => Ok(object.accept_item(item, bytes)?),
-            Self::Plain(..) => Err(WriteFault::Corrupt),
+            Self::Complete(_) | Self::Plain(..) => Err(WriteFault::Corrupt),
         }
     }
 
@@ -122,6 +127,7 @@ impl Storage {
     pub(crate) fn encode(&self, groups: GroupRange) -> Result<Bytes, StoreError> {
         match self {
             Self::Verified(object) => object.encode(groups),
+            Self::Complete(object) => object.encode(groups),
             Self::Plain(..) => Err(StoreError::Absent { groups }),
         }
     }
@@ -130,6 +136,7 @@ impl Storage {
     pub(crate) fn read(&self, groups: GroupRange) -> Result<Bytes, StoreError> {
         match self {
             Self::Verified(object) => object.read(groups),
+            Self::Complete(object) => object.read(groups),
             Self::Plain(file, layout) => file.read(layout.bytes_of(groups)),
         }
     }
@@ -141,6 +148,7 @@ impl Storage {
                 let bytes = |run: &GroupRange| object.layout().bytes_of(*run).len();
                 object.have().runs().iter().map(bytes).sum()
             }
+            Self::Complete(object) => object.layout().size(),
             Self::Plain(file, _) => file.have().iter().map(|bytes| bytes.len()).sum(),
         }
     }
@@ -149,7 +157,34 @@ impl Storage {
     pub(crate) fn checkpoint(&self) -> Result<(), StoreError> {
         match self {
             Self::Verified(object) => object.checkpoint(),
+            Self::Complete(_) => Ok(()),
             Self::Plain(file, _) => file.checkpoint(),
+        }
+    }
+
+    /// Keeps the hash tree of the complete object for later.
+    pub(crate) fn keep_outboard(&self, path: &Path) -> Result<(), StoreError> {
+        match self {
+            Self::Verified(object) => object.keep_outboard(path),
+            Self::Complete(_) | Self::Plain(..) => Ok(()),
+        }
+    }
+
+    /// The finished file's mark.
+    pub(crate) fn mark(&self) -> Option<FileMark> {
+        match self {
+            Self::Verified(object) => object.mark(),
+            Self::Complete(object) => Some(object.mark()),
+            Self::Plain(..) => None,
+        }
+    }
+
+    /// Whether a finished file is still there as it was.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Verified(object) => object.check(),
+            Self::Complete(object) => object.check(),
+            Self::Plain(..) => Ok(()),
         }
     }
 
@@ -157,6 +192,7 @@ impl Storage {
     pub(crate) fn commit(&self) -> Result<PathBuf, StoreError> {
         match self {
             Self::Verified(object) => object.commit(),
+            Self::Complete(object) => Ok(object.path().to_owned()),
             Self::Plain(file, _) => file.commit(),
         }
     }

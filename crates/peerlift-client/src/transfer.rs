@@ -12,12 +12,15 @@
 //!  Transfer ── Event ──► swarm core ─────────┘
 //! ```
 
+mod watchdog;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use peerlift_model::{GroupRange, GroupSet, Timestamp};
 use peerlift_net::http::HttpError;
+use peerlift_store::StoreError;
 use peerlift_swarm::{
     Cause, Event, Fault, Output, RequestEnd, RequestId, ServeId, SourceId, Status, Swarm,
 };
@@ -34,9 +37,14 @@ use crate::introducer::Meeting;
 use crate::peers::{PeerCounts, Peers};
 use crate::progress::Progress;
 use crate::provenance::{Ledger, Provenance, SourceKind, edge_name};
+use watchdog::{Patience, Watchdog};
 
 /// How often a snapshot is taken: as often as a person can read it.
 const TICK: Duration = Duration::from_millis(250);
+
+/// How often the file of a complete object is looked at while nobody asks for it: one that was deleted
+/// keeps its room on the disk until then.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// How long to look for peers once no source at all is left.
 const SEARCH_MAX: Duration = Duration::from_secs(10);
@@ -61,6 +69,9 @@ pub(crate) struct Transfer {
     blocked: bool,
     /// The last thing that went wrong with a source: what to say when none is left.
     fault: Option<DownloadError>,
+    /// Why something could not be served. Of a complete object, nothing of it is served any more; of
+    /// an unfinished one, the store has forgotten what was damaged.
+    unreadable: Option<StoreError>,
     progress: Progress,
     ledger: Ledger,
     frontier: watch::Sender<u32>,
@@ -70,6 +81,15 @@ pub(crate) struct Transfer {
     /// Whether the user shares this object, while the switch is open.
     share: bool,
     switch: watch::Receiver<bool>,
+}
+
+/// Why a complete object is not shared on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SeedEnd {
+    #[error("the operator has blocked it")]
+    Blocked,
+    #[error(transparent)]
+    Unreadable(StoreError),
 }
 
 /// A request under way.
@@ -120,6 +140,7 @@ impl Transfer {
             finished: false,
             blocked: false,
             fault: None,
+            unreadable: None,
             progress: parts.progress,
             ledger: Ledger::new(have),
             frontier: watch::Sender::new(frontier),
@@ -193,15 +214,17 @@ impl Transfer {
         }
     }
 
-    /// Serves others until told to stop, or until the operator blocks the object.
-    pub(crate) async fn seed(&mut self) {
-        let mut tick = ticker();
+    /// Serves others for as long as it is polled. Says why it may not go on.
+    pub(crate) async fn seed(&mut self) -> SeedEnd {
+        let (mut tick, mut look) = (ticker(), interval(LOOK_EVERY));
+        self.unreadable = None;
         loop {
             self.carry_out();
             if self.blocked {
-                self.progress
-                    .warn("no longer shared: the operator has blocked it".to_owned());
-                return;
+                return SeedEnd::Blocked;
+            }
+            if let Some(error) = self.unreadable.take() {
+                return SeedEnd::Unreadable(error);
             }
             tokio::select! {
                 () = self.step() => {}
@@ -209,6 +232,9 @@ impl Transfer {
                     let status = self.status();
                     self.publish(&status, true);
                     self.part_from_relayed();
+                }
+                _ = look.tick() => {
+                    self.unreadable = self.context.storage.check().err();
                 }
             }
         }
@@ -263,6 +289,7 @@ impl Transfer {
                 }
             }
             Input::Served { serve, bytes } => self.served(serve, bytes),
+            Input::Unreadable(error) => self.unreadable = Some(error),
             Input::UploadsSpent => self.tell(Event::Share { share: false }),
             Input::ServeEnded { serve } => {
                 self.peers.serve_ended(serve);
@@ -547,50 +574,6 @@ fn judge_http(error: &HttpError) -> Verdict {
         | HttpError::Nonsense { .. }
         | HttpError::TooLarge { .. }
         | _ => Verdict::Gone,
-    }
-}
-
-/// Tells when waiting has become pointless.
-#[derive(Debug)]
-struct Watchdog {
-    patience: Duration,
-    done: u64,
-    progress_at: Instant,
-    source_at: Instant,
-}
-
-/// What a [`Watchdog`] says.
-enum Patience {
-    Left,
-    Over { waited: Duration },
-}
-
-impl Watchdog {
-    fn new(patience: Duration) -> Self {
-        let now = Instant::now();
-        Self {
-            patience,
-            done: 0,
-            progress_at: now,
-            source_at: now,
-        }
-    }
-
-    fn check(&mut self, done: u64, sources: bool, search: Duration) -> Patience {
-        let now = Instant::now();
-        if done != self.done {
-            (self.done, self.progress_at) = (done, now);
-        }
-        if sources {
-            self.source_at = now;
-        }
-        let waited = now - self.progress_at;
-        let alone = now - self.source_at;
-        if waited >= self.patience || (!sources && alone >= search) {
-            Patience::Over { waited }
-        } else {
-            Patience::Left
-        }
     }
 }
 

@@ -54,6 +54,7 @@ const HAPPENINGS = {
     `downloaded ${name}, ${bytes(size)}, ${Math.round(percent(from_peers, from_edge + from_peers))} % of it from other users`,
   "download-failed": (entry) => `could not download ${entry.name}: ${entry.why}`,
   shared: (entry) => `sent ${bytes(entry.bytes)} of ${entry.name} to others`,
+  "sharing-ended": (entry) => `no longer shares ${entry.name}: ${entry.why}`,
   paused: (entry) => `uploads rest: ${entry.why}`,
   resumed: (entry) => `uploads go on: ${entry.why}`,
   "settings-changed": (entry) => `settings changed: ${entry.what}`,

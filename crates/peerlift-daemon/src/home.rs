@@ -56,6 +56,18 @@ impl Home {
         self.data.join("downloads.json")
     }
 
+    /// The complete files that the background service shares.
+    #[must_use]
+    pub fn shared(&self) -> PathBuf {
+        self.data.join("shared.json")
+    }
+
+    /// The folder of their sidecars.
+    #[must_use]
+    pub fn shared_sidecars(&self) -> PathBuf {
+        self.cache.join("shared")
+    }
+
     /// The secret of the panel's port.
     #[must_use]
     pub fn secret(&self) -> PathBuf {

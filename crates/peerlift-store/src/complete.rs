@@ -8,6 +8,7 @@ use peerlift_content::Tree;
 use peerlift_model::{GroupRange, GroupSet, Layout, ObjectId};
 
 use crate::error::StoreError;
+use crate::mark::FileMark;
 use crate::serve::{encode, read};
 
 /// An object that lies finished on the disk. Methods may be called from many threads.
@@ -18,6 +19,7 @@ pub struct CompleteObject {
     path: PathBuf,
     data: File,
     outboard: File,
+    mark: FileMark,
 }
 
 impl CompleteObject {
@@ -33,11 +35,13 @@ impl CompleteObject {
         root: ObjectId,
         layout: Layout,
     ) -> Result<Self, StoreError> {
+        let data = open_sized(path, layout.size())?;
         Ok(Self {
             root,
             layout,
             path: path.to_owned(),
-            data: open_sized(path, layout.size())?,
+            mark: FileMark::of(&data, path)?,
+            data,
             outboard: open_sized(outboard, Tree::new(layout).outboard_len())?,
         })
     }
@@ -60,12 +64,34 @@ impl CompleteObject {
         self.layout.all_groups().into()
     }
 
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What tells the file from another one.
+    #[must_use]
+    pub fn mark(&self) -> FileMark {
+        self.mark
+    }
+
+    /// Whether the file still lies under its name as it was opened.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Changed`], [`StoreError::Gone`]; what the system says.
+    pub fn check(&self) -> Result<(), StoreError> {
+        self.mark.check(&self.path)
+    }
+
     /// The encoding of `groups`, verified as it is read.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Damaged`] when the file is not the object any more; what the system says.
+    /// [`StoreError::Damaged`] when the file is not the object any more; as [`Self::check`].
     pub fn encode(&self, groups: GroupRange) -> Result<Bytes, StoreError> {
+        self.check()?;
         let stored = (&self.data, &self.outboard);
         encode(self.root, self.layout, groups, stored, &self.path)
     }

@@ -127,6 +127,18 @@ pub enum StoreError {
         /// The root.
         root: ObjectId,
     },
+    /// A finished file is not as it was: somebody wrote to it, or another one took its place.
+    #[error("{} was changed", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A finished file is no longer under its name.
+    #[error("{} was moved or deleted", path.display())]
+    Gone {
+        /// The file.
+        path: PathBuf,
+    },
     /// A finished file has not the size of the object.
     #[error("{} has {actual} bytes instead of {expected}", path.display())]
     WrongSize {

@@ -16,7 +16,7 @@
 //!
 //! * [`PartialObject`]: of a published object. Nothing unproven is ever in it.
 //! * [`PlainPartial`]: of a file that has no manifest.
-//! * [`CompleteObject`]: a finished file and its outboard.
+//! * [`CompleteObject`]: a finished file and its outboard; a [`FileMark`] tells whether it is still the same.
 //!
 //! Calls block for as long as the disk takes; there is no async runtime here. What the hashes are
 //! is known to `peerlift-content`, whom to ask for which groups to `peerlift-swarm`.
@@ -25,6 +25,7 @@ mod boot;
 mod byte_set;
 mod complete;
 mod error;
+mod mark;
 mod node_set;
 mod part;
 mod partial;
@@ -35,6 +36,7 @@ mod state;
 
 pub use complete::CompleteObject;
 pub use error::{Found, StoreError, WriteError};
+pub use mark::FileMark;
 pub use part::{ForeignPart, PartialOptions};
 pub use partial::{CHECKPOINT_BYTES, PartialObject};
 pub use plain::PlainPartial;

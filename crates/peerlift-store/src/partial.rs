@@ -1,6 +1,6 @@
 //! An object of which a part is there: verified on the way in, served on at once, resumed later.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use peerlift_content::{
 use peerlift_model::{ByteRange, GROUP_BYTES, GroupIndex, GroupRange, GroupSet, Layout, ObjectId};
 
 use crate::error::{StoreError, WriteError};
+use crate::mark::FileMark;
 use crate::node_set::NodeSet;
 use crate::part::{PartPaths, PartialOptions};
 use crate::resume::{Opened, open};
@@ -50,7 +51,8 @@ struct Parts {
     /// Groups that the journal does not know of yet.
     unlisted: GroupSet,
     unlisted_bytes: u64,
-    committed: bool,
+    /// The finished file's, once it has its name.
+    committed: Option<FileMark>,
 }
 
 impl PartialObject {
@@ -228,15 +230,57 @@ impl PartialObject {
         Ok(())
     }
 
+    /// Keeps the hash tree of the complete object at `path`, where [`Self::commit`] leaves it: with
+    /// it and the finished file a [`crate::CompleteObject`] can be opened later.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn keep_outboard(&self, path: &Path) -> Result<(), StoreError> {
+        let sort = |error| StoreError::sort(path, error);
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(sort(error)),
+            Ok(()) | Err(_) => {}
+        }
+        // Another file system, or one without links.
+        if fs::hard_link(&self.paths.outboard, path).is_err() {
+            fs::copy(&self.paths.outboard, path).map_err(sort)?;
+        }
+        File::open(path)
+            .and_then(|file| file.sync_data())
+            .map_err(sort)
+    }
+
+    /// The mark of the finished file, once it has its name.
+    #[must_use]
+    pub fn mark(&self) -> Option<FileMark> {
+        self.lock().committed
+    }
+
+    /// Whether the finished file still lies under its name as it was put there; nothing is wrong
+    /// with an unfinished one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Changed`], [`StoreError::Gone`]; what the system says.
+    pub fn check(&self) -> Result<(), StoreError> {
+        match self.mark() {
+            Some(mark) => mark.check(&self.paths.target),
+            None => Ok(()),
+        }
+    }
+
     /// The encoding of `groups`, for a [`peerlift_content::RangeDecoder`] at the other end. What is
     /// read from the disk is verified once more.
     ///
     /// # Errors
     ///
     /// [`StoreError::Absent`]. [`StoreError::Damaged`] when the disk does not hold what was
-    /// written: the damaged group is then no longer there, and must be fetched again.
+    /// written: the damaged group is then no longer there, and must be fetched again. As
+    /// [`Self::check`].
     pub fn encode(&self, groups: GroupRange) -> Result<Bytes, StoreError> {
         self.check_present(groups)?;
+        self.check()?;
         let stored = (&self.data, &self.outboard);
         let encoded = encode(self.root, self.layout(), groups, stored, &self.paths.data);
         if let Err(StoreError::Damaged {
@@ -271,7 +315,7 @@ impl PartialObject {
         let mut journal = self.lock_journal();
         let (unlisted, bytes) = {
             let mut parts = self.lock();
-            if parts.committed {
+            if parts.committed.is_some() {
                 return Ok(());
             }
             (
@@ -312,9 +356,10 @@ impl PartialObject {
         if missing > 0 {
             return Err(StoreError::Incomplete { missing });
         }
-        if !committed {
+        if committed.is_none() {
             self.paths.finish(&self.data, self.overwrite)?;
-            self.lock().committed = true;
+            let mark = FileMark::of(&self.data, &self.paths.target)?;
+            self.lock().committed = Some(mark);
         }
         Ok(self.paths.target.clone())
     }
@@ -347,7 +392,7 @@ impl PartialObject {
         let lost = GroupRange::one(group);
         {
             let mut parts = self.lock();
-            if parts.committed || parts.have.remove(lost) == 0 {
+            if parts.committed.is_some() || parts.have.remove(lost) == 0 {
                 return Ok(());
             }
             parts.unlisted.remove(lost);

@@ -6,6 +6,8 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
+use std::time::Duration;
 
 use common::{Object, SIZES, names, slice};
 use peerlift_content::Corrupt;
@@ -288,6 +290,21 @@ fn a_group_that_the_disk_lost_is_forgotten_and_fetched_again() {
     assert!(fs::read(&target).unwrap() == object.data);
 }
 
+/// Writes over a file as a tool does that restores its time: only the content tells.
+fn overwrite_in_secret(path: &Path, content: &[u8]) {
+    let modified = fs::metadata(path).unwrap().modified().unwrap();
+    fs::write(path, content).unwrap();
+    let file = fs::File::options().append(true).open(path).unwrap();
+    file.set_modified(modified).unwrap();
+}
+
+fn touch(path: &Path) {
+    let file = fs::File::options().append(true).open(path).unwrap();
+    let modified = file.metadata().unwrap().modified().unwrap();
+    file.set_modified(modified + Duration::from_secs(1))
+        .unwrap();
+}
+
 #[test]
 fn a_finished_file_that_was_changed_is_not_served() {
     let (folder, object) = (tempfile::tempdir().unwrap(), Object::new(9 * GROUP_BYTES));
@@ -295,15 +312,57 @@ fn a_finished_file_that_was_changed_is_not_served() {
     let partial = object.open(&target).unwrap();
     object.fetch_from_edge(&partial, object.all()).unwrap();
     partial.commit().unwrap();
-    fs::write(&target, vec![1; object.data.len()]).unwrap();
+    overwrite_in_secret(&target, &vec![1; object.data.len()]);
     let result = partial.encode(GroupRange::new(4, 7));
     assert!(
         matches!(result, Err(StoreError::Damaged { .. })),
         "{result:?}"
     );
+    touch(&target);
+    let result = partial.encode(GroupRange::new(4, 7));
+    assert!(
+        matches!(result, Err(StoreError::Changed { .. })),
+        "{result:?}"
+    );
     fs::write(&target, "short").unwrap();
     assert!(partial.encode(GroupRange::new(4, 7)).is_err());
     assert!(partial.read(GroupRange::new(4, 7)).is_err());
+    // Open, it could still be read.
+    fs::rename(&target, folder.path().join("moved")).unwrap();
+    let result = partial.encode(GroupRange::new(4, 7));
+    assert!(matches!(result, Err(StoreError::Gone { .. })), "{result:?}");
+}
+
+#[test]
+fn a_finished_file_is_served_later_with_the_outboard_that_was_kept() {
+    for size in [0, 1, GROUP_BYTES, 9 * GROUP_BYTES + 5] {
+        let (folder, object) = (tempfile::tempdir().unwrap(), Object::new(size));
+        let (target, kept) = (folder.path().join("file"), folder.path().join("kept"));
+        fs::write(&kept, "of an earlier download").unwrap();
+        let partial = object.open(&target).unwrap();
+        object.fetch_from_peer(&partial, object.all()).unwrap();
+        assert_eq!(partial.mark(), None);
+        partial.keep_outboard(&kept).unwrap();
+        partial.commit().unwrap();
+        let encoded = partial.encode(object.all()).unwrap();
+        let mark = partial.mark();
+        drop(partial);
+        assert_eq!(names(folder.path()), ["file", "kept"]);
+
+        let open = || CompleteObject::open(&target, &kept, object.root, object.layout).unwrap();
+        let complete = open();
+        assert_eq!(mark, Some(complete.mark()));
+        assert_eq!(complete.encode(object.all()).unwrap(), encoded);
+        touch(&target);
+        let refused = complete.encode(object.all());
+        assert!(
+            matches!(refused, Err(StoreError::Changed { .. })),
+            "{refused:?}"
+        );
+        assert_ne!(mark, Some(open().mark()));
+        fs::remove_file(&target).unwrap();
+        assert!(matches!(complete.check(), Err(StoreError::Gone { .. })));
+    }
 }
 
 #[test]

@@ -129,6 +129,7 @@ mod tests {
                 publisher: PublisherId::new([1; 32]),
                 object: ObjectId::new([2; 32]),
             },
+            kept: None,
         }
     }
 

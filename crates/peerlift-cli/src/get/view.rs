@@ -87,6 +87,13 @@ impl View {
                     .say(format_args!("{}: {}", self.name, printable(text)));
             }
             Event::Completed(report) => self.completed(report),
+            Event::SharingEnded { why } => {
+                self.console.say(format_args!(
+                    "{}: no longer shared: {}",
+                    self.name,
+                    printable(why)
+                ));
+            }
             Event::Explained(_) | _ => {}
         }
         Ok(())

@@ -96,6 +96,7 @@ fn words(entry: &Entry) -> String {
         }
         Happening::DownloadFailed { name, why } => format!("could not download {name}: {why}"),
         Happening::Shared { name, bytes } => format!("sent {} of {name} to others", Bytes(*bytes)),
+        Happening::SharingEnded { name, why } => format!("no longer shares {name}: {why}"),
         Happening::Paused { why } => format!("uploads rest: {why}"),
         Happening::Resumed { why } => format!("uploads go on: {why}"),
         Happening::SettingsChanged { what } => format!("settings changed: {what}"),

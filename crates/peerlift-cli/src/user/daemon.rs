@@ -132,7 +132,8 @@ fn install(user: &User) -> Result<Exit, Failure> {
     write_unit(&socket, SOCKET_UNIT)?;
     print(format_args!(
         "wrote {}\nwrote {}\nTo switch it on: systemctl --user daemon-reload && systemctl --user \
-         enable --now peerlift.socket\n",
+         enable --now peerlift.socket\nTo share again from each login on: systemctl --user enable \
+         peerlift.service\n",
         service.display(),
         socket.display()
     ))

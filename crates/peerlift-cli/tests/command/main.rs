@@ -17,6 +17,7 @@ mod plain;
 mod publish;
 mod resume;
 mod serving;
+mod shared_again;
 mod storage;
 mod stream;
 mod trust;

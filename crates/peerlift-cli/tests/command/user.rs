@@ -15,22 +15,22 @@ use super::common::disk::Disk;
 use super::common::{File, KIB, MIB, Running, Serving, World, noise};
 
 /// A background service, ready.
-struct Service {
-    running: Running,
+pub(crate) struct Service {
+    pub(crate) running: Running,
 }
 
 impl Service {
-    fn start(world: &World) -> Self {
+    pub(crate) fn start(world: &World) -> Self {
         Self::start_with(world, &["--idle", "1h"])
     }
 
-    fn start_with(world: &World, options: &[&str]) -> Self {
+    pub(crate) fn start_with(world: &World, options: &[&str]) -> Self {
         let mut running = world.start([&["daemon", "--json"], options].concat());
         running.event("ready");
         Self { running }
     }
 
-    fn kill(self) {
+    pub(crate) fn kill(self) {
         self.running.signal(Signal::KILL);
         self.running.wait();
     }
@@ -38,7 +38,7 @@ impl Service {
 
 /// Waits for something that nobody tells of; bounded by the patience with all processes.
 #[track_caller]
-fn wait_until(there: impl Fn() -> bool) {
+pub(crate) fn wait_until(there: impl Fn() -> bool) {
     for _ in 0..600 {
         if there() {
             return;
@@ -48,13 +48,13 @@ fn wait_until(there: impl Fn() -> bool) {
     panic!("it never came to be");
 }
 
-fn json(world: &World, args: &[&str]) -> Value {
+pub(crate) fn json(world: &World, args: &[&str]) -> Value {
     let text = world.run([args, &["--json"]].concat()).fine().text();
     serde_json::from_str(&text).expect(&text)
 }
 
 /// Everything below a folder: what it is and what it holds.
-fn tree(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn tree(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut waiting = vec![root.to_owned()];
     while let Some(folder) = waiting.pop() {

@@ -120,6 +120,13 @@ pub enum Happening {
         /// How many bytes, since the last such entry.
         bytes: u64,
     },
+    /// A complete file is no longer shared, though its user did not end that.
+    SharingEnded {
+        /// The file's name.
+        name: String,
+        /// Why.
+        why: String,
+    },
     /// Uploads stopped for a while.
     Paused {
         /// Why.
@@ -202,6 +209,7 @@ impl Happening {
             | Self::Downloaded { .. }
             | Self::DownloadFailed { .. }
             | Self::Shared { .. }
+            | Self::SharingEnded { .. }
             | Self::Paused { .. }
             | Self::Resumed { .. }
             | Self::Sealed { .. }

@@ -28,8 +28,8 @@ const BLOCK_BYTES: u64 = 8 * 1024 * 1024;
 /// of the user's allowance for each object: 12 MiB of a month's 20 GB.
 const LOW_BYTES: u64 = BLOCK_BYTES / 2;
 
-/// Bytes received that may wait in memory before they are counted; a crash forgets them, which makes
-/// the ratio stricter, never looser.
+/// Bytes received of an unfinished download that may wait in memory before they are counted; a crash
+/// forgets them, which makes the ratio stricter, never looser.
 const RECEIVED_WAITING: u64 = 16 * 1024 * 1024;
 
 /// Bytes that are counted already and not yet sent.
@@ -159,11 +159,22 @@ impl Budget {
 
     /// Counts bytes that were received and verified. Within a runtime the disk is left to a thread.
     pub fn receive(&self, object: ObjectId, bytes: u64) {
-        {
+        let waiting: u64 = {
             let mut held = self.held();
             add(&mut held.received, object, bytes);
-            let waiting: u64 = held.received.values().sum();
-            if waiting < RECEIVED_WAITING || held.writing_received {
+            held.received.values().sum()
+        };
+        if waiting >= RECEIVED_WAITING {
+            self.keep_received();
+        }
+    }
+
+    /// Writes down what was received, lest a crash forget it. Within a runtime the disk is left to a
+    /// thread.
+    pub fn keep_received(&self) {
+        {
+            let mut held = self.held();
+            if held.received.is_empty() || held.writing_received {
                 return;
             }
             held.writing_received = true;

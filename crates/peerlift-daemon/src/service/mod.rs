@@ -26,6 +26,7 @@ mod queue;
 mod routes;
 mod run;
 mod settings;
+mod shared_files;
 mod task;
 
 pub use listen::{ListenError, Listening};

@@ -17,6 +17,7 @@ use url::Url;
 use super::questions::Met;
 use super::queue::{DownloadId, Order, Phase, Queue, QueueError, Wanted};
 use super::run::Options;
+use super::shared_files::SharedFiles;
 use super::task::{News, Task, is_nearly_full};
 use crate::activity::{ActivityLog, Happening};
 use crate::applications::Applications;
@@ -85,6 +86,8 @@ pub(super) struct Service {
     queue: Queue,
     queue_file: StateFile<Queue>,
     client: Client,
+    /// What it takes to share again after a restart.
+    shared: SharedFiles,
     active: BTreeMap<DownloadId, Active>,
     /// To be started once the run before has ended.
     again: BTreeSet<DownloadId>,
@@ -132,6 +135,7 @@ pub(super) fn new(options: Options, stop: CancellationToken) -> (Owner, Handle) 
         met: Met::default(),
         queue: Queue::default(),
         queue_file: StateFile::at(home.downloads()),
+        shared: SharedFiles::of(home),
         active: BTreeMap::new(),
         again: BTreeSet::new(),
         shut: false,
@@ -183,6 +187,17 @@ impl Owner {
                 aside.display()
             ));
         }
+        if let Some(aside) = service.shared.load()? {
+            service.repaired(&format!(
+                "the list of shared files was damaged; it was moved to {}",
+                aside.display()
+            ));
+        }
+        let (queue, shared) = (&service.queue, &mut service.shared);
+        if let Err(error) = shared.keep_only(|id| queue.is_shared(id)) {
+            service.problem(error.to_string());
+        }
+        service.again = service.queue.shared().collect();
         Ok(())
     }
 
@@ -201,6 +216,7 @@ impl Owner {
     }
 
     async fn serve(&mut self) -> &'static str {
+        self.service.go_on();
         let mut sharing = self.service.steward.state();
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -291,17 +307,11 @@ impl Service {
             .map(|item| item.id)
             .collect();
         for id in shared {
-            let sharing = self
-                .queue
-                .item(id)
-                .is_some_and(|item| item.phase == Phase::Sharing);
             if let Some(active) = self.active.get(&id) {
                 active.stop.cancel();
             }
-            // What still downloads begins again where it was, by the new answer.
-            if !sharing {
-                self.again.insert(id);
-            }
+            // It begins again where it was, by the new answer.
+            self.again.insert(id);
         }
         let consents = Consents::at(self.options.home.consent()).standing();
         self.shut = consents.is_ok_and(|answers| {
@@ -387,8 +397,33 @@ impl Service {
         if self.active.contains_key(&id) || self.shut {
             // The run before has not let go of the file, or a port is about to close.
             self.again.insert(id);
-            return;
+        } else if self.queue.is_shared(id) {
+            self.share_again(id);
+        } else {
+            self.download_now(id);
         }
+    }
+
+    /// Shares a complete file that an earlier run has left.
+    fn share_again(&mut self, id: DownloadId) {
+        let Some(file) = self.shared.file(id).cloned() else {
+            self.unshare(id);
+            return;
+        };
+        let name = file.kept.file.file_name().unwrap_or_default();
+        let task = self.begin(id, name.to_string_lossy().into_owned());
+        self.tasks.spawn(task.share_again(file));
+    }
+
+    /// Notes that a file is no longer shared.
+    fn unshare(&mut self, id: DownloadId) {
+        self.change(|queue| queue.sharing_ended(id));
+        if let Err(error) = self.shared.forget(id) {
+            self.problem(error.to_string());
+        }
+    }
+
+    fn download_now(&mut self, id: DownloadId) {
         let Some(item) = self.queue.item(id) else {
             return;
         };
@@ -412,6 +447,14 @@ impl Service {
             name: name.clone(),
             url: first,
         });
+        let mut request = DownloadRequest::new(urls, Output::Folder(folder));
+        request.keep = Some(self.shared.base(id));
+        let task = self.begin(id, name);
+        self.tasks.spawn(task.run(request));
+    }
+
+    /// A new run of a download, among those that are active.
+    fn begin(&mut self, id: DownloadId, name: String) -> Task {
         let stop = self.stop.child_token();
         let active = Active {
             stop: stop.clone(),
@@ -423,16 +466,14 @@ impl Service {
             explanation: None,
         };
         self.active.insert(id, active);
-        let request = DownloadRequest::new(urls, Output::Folder(folder));
-        let task = Task {
+        Task {
             id,
             client: self.client.clone(),
             consents: Consents::at(self.options.home.consent()),
             policy_file: self.options.policy_file.clone(),
             news: self.news.clone(),
             stop,
-        };
-        self.tasks.spawn(task.run(request));
+        }
     }
 
     fn note_pause(&mut self, open: &mut bool, state: &crate::steward::SharingState) {

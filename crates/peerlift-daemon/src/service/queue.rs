@@ -307,15 +307,27 @@ impl Queue {
         self.end(id, Phase::Failed { why }, now);
     }
 
-    /// Makes of a queue that was read back one that can run: nothing does yet.
+    /// Makes of a queue that was read back one that can run: nothing does yet. What was shared is to
+    /// be shared again, see [`Self::shared`].
     pub fn wake(&mut self) {
         for item in self.items.values_mut() {
-            match item.phase {
-                Phase::Running => item.phase = Phase::Waiting,
-                Phase::Sharing => item.phase = Phase::Done,
-                Phase::Waiting | Phase::Paused | Phase::Done | Phase::Failed { .. } => {}
+            if item.phase == Phase::Running {
+                item.phase = Phase::Waiting;
             }
         }
+    }
+
+    /// The downloads that are complete and shared.
+    pub fn shared(&self) -> impl Iterator<Item = DownloadId> {
+        let shared = |item: &&Item| item.phase == Phase::Sharing;
+        self.items.values().filter(shared).map(|item| item.id)
+    }
+
+    /// Whether it is complete and shared.
+    #[must_use]
+    pub fn is_shared(&self, id: DownloadId) -> bool {
+        self.item(id)
+            .is_some_and(|item| item.phase == Phase::Sharing)
     }
 
     /// All downloads, the earliest first.
@@ -513,6 +525,7 @@ mod tests {
             prop_assert_eq!(&again, &queue);
             again.wake();
             prop_assert!(again.items().all(|item| item.phase != Phase::Running));
+            prop_assert!(again.shared().eq(queue.shared()));
         }
     }
 }

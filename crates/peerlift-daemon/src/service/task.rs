@@ -3,17 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use peerlift_client::{Client, DownloadRequest, Event, Report, Share};
+use peerlift_client::{Client, Download, DownloadError, DownloadRequest, Event, Report, Share};
+use peerlift_model::PublisherId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::queue::DownloadId;
+use super::shared_files::SharedFile;
 use crate::consent::{Agreed, Consents, Subject};
 use crate::machine::MachinePolicy;
+use crate::time::UnixTime;
 
 /// How long a complete object is shared without being asked about again: a week is far longer than
 /// a flash crowd, and an end that nobody has to remember.
-const SHARE_FOR: Duration = Duration::from_secs(7 * 86_400);
+pub(super) const SHARE_FOR: Duration = Duration::from_secs(7 * 86_400);
 
 /// Room that downloads in the background leave to everybody else.
 const ROOM_MIN_BYTES: u64 = 256 * 1024 * 1024;
@@ -26,7 +29,30 @@ pub(super) enum News {
     /// Its files are a publisher's that may be asked about.
     Met(Subject),
     /// It is over, the sharing included.
-    Ended(DownloadId, Result<Report, String>),
+    Ended(DownloadId, End),
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// Its file is in place.
+    Complete {
+        /// Bytes sent to others.
+        uploaded: u64,
+    },
+    /// It is not, or not as it was.
+    Failed(String),
+    /// It was only to be shared, and that is not agreed to.
+    NotAgreed,
+}
+
+impl End {
+    fn of(result: Result<Report, DownloadError>) -> Self {
+        match result {
+            Ok(Report { uploaded, .. }) => Self::Complete { uploaded },
+            Err(error) => Self::Failed(error.to_string()),
+        }
+    }
 }
 
 /// One download's task.
@@ -44,15 +70,34 @@ pub(super) struct Task {
 impl Task {
     /// Downloads, shares as long as was agreed, and tells how it ended.
     pub(super) async fn run(self, mut request: DownloadRequest) {
-        let result = match self.stop.run_until_cancelled(self.share(&request)).await {
+        let end = match self.stop.run_until_cancelled(self.share(&request)).await {
             Some(share) => {
                 request.share = share;
-                self.follow(request).await
+                self.follow(self.client.start(request)).await
             }
-            None => Err("interrupted".to_owned()),
+            None => End::of(Err(DownloadError::Cancelled)),
         };
+        self.tell_end(end).await;
+    }
+
+    /// Shares what an earlier run has kept, if that is still agreed to.
+    pub(super) async fn share_again(self, file: SharedFile) {
+        let end = match file.kept.manifest().map(|about| about.publisher) {
+            Ok(publisher) => match self.agreed(publisher) {
+                Share::For(time) => {
+                    let left = file.until.since(UnixTime::now()).min(time);
+                    self.follow(self.client.share(file.kept, left)).await
+                }
+                Share::Off | Share::WhileDownloading => End::NotAgreed,
+            },
+            Err(error) => End::of(Err(error)),
+        };
+        self.tell_end(end).await;
+    }
+
+    async fn tell_end(&self, end: End) {
         // Gone: the service has ended without waiting.
-        let _ = self.news.send(News::Ended(self.id, result)).await;
+        let _ = self.news.send(News::Ended(self.id, end)).await;
     }
 
     /// What the user has agreed to for this publisher, and the administrator allows.
@@ -66,8 +111,7 @@ impl Task {
             return Share::Off;
         };
         let publisher = found.signed.publisher;
-        let policy = MachinePolicy::load(&self.policy_file);
-        if !policy.is_ok_and(|policy| policy.allows(&publisher.to_string())) {
+        if !self.is_allowed(publisher) {
             return Share::Off;
         }
         let about = found.signed.manifest;
@@ -79,6 +123,20 @@ impl Task {
             };
             let _ = self.news.send(News::Met(subject)).await;
         }
+        self.agreed(publisher)
+    }
+
+    /// Whether the administrator allows it.
+    fn is_allowed(&self, publisher: PublisherId) -> bool {
+        let policy = MachinePolicy::load(&self.policy_file);
+        policy.is_ok_and(|policy| policy.allows(&publisher.to_string()))
+    }
+
+    /// What the user and the administrator say.
+    fn agreed(&self, publisher: PublisherId) -> Share {
+        if !self.is_allowed(publisher) {
+            return Share::Off;
+        }
         match self.consents.recall(publisher) {
             Ok(Some(Agreed::InBackground)) => Share::For(SHARE_FOR),
             Ok(Some(Agreed::WhileDownloading)) => Share::WhileDownloading,
@@ -86,8 +144,7 @@ impl Task {
         }
     }
 
-    async fn follow(&self, request: DownloadRequest) -> Result<Report, String> {
-        let mut download = self.client.start(request);
+    async fn follow(&self, mut download: Download) -> End {
         let handle = download.stop_handle();
         let mut told = false;
         loop {
@@ -102,7 +159,7 @@ impl Task {
                 }
             }
         }
-        download.wait().await.map_err(|error| error.to_string())
+        End::of(download.wait().await)
     }
 }
 

@@ -6,7 +6,8 @@ use super::{Active, Service};
 use crate::activity::Happening;
 use crate::explanations::{Explanation, Explanations};
 use crate::service::queue::{DownloadId, Phase};
-use crate::service::task::News;
+use crate::service::shared_files::SharedFile;
+use crate::service::task::{End, News, SHARE_FOR};
 use crate::time::UnixTime;
 
 impl Service {
@@ -16,6 +17,7 @@ impl Service {
             News::Event(id, Event::Progress(snapshot)) => self.progress(id, snapshot),
             News::Event(id, Event::Explained(provenance)) => self.explain(id, provenance),
             News::Event(id, Event::Completed(report)) => self.complete(id, &report),
+            News::Event(id, Event::SharingEnded { why }) => self.note_end_of_sharing(id, why),
             News::Event(..) => {}
             News::Met(subject) => self.met.note(subject),
             News::Ended(id, result) => self.ended(id, result),
@@ -76,35 +78,61 @@ impl Service {
             from_peers: report.from_peers,
         };
         self.progress(id, snapshot);
+        self.steward.budget().keep_received();
         self.note(done);
+        if let Some(kept) = report.kept.clone() {
+            let now = UnixTime::now();
+            let until = UnixTime::from_secs(now.as_secs() + SHARE_FOR.as_secs());
+            if let Err(error) = self.shared.add(id, SharedFile { kept, until }) {
+                self.problem(error.to_string());
+            }
+        }
         // Whether it is shared on, its end tells; until then it keeps no other from running.
         self.change(|queue| queue.completed(id, true, UnixTime::now()));
     }
 
-    fn ended(&mut self, id: DownloadId, result: Result<Report, String>) {
+    fn ended(&mut self, id: DownloadId, end: End) {
+        // It goes on by itself: now, or when the service starts again.
+        let goes_on = self.again.contains(&id) || self.stop.is_cancelled();
+        let running = { self.queue.item(id) }.is_some_and(|item| item.phase == Phase::Running);
+        match end {
+            End::Failed(why) if self.queue.is_shared(id) => self.note_end_of_sharing(id, why),
+            End::Failed(why) if running && !goes_on => self.fail(id, why),
+            End::Complete { uploaded } => {
+                if let Some(active) = self.active.get_mut(&id) {
+                    active.snapshot.uploaded = uploaded;
+                }
+            }
+            End::Failed(_) | End::NotAgreed => {}
+        }
         let Some(mut active) = self.active.remove(&id) else {
             return;
         };
-        match result {
-            Ok(report) => {
-                active.snapshot.uploaded = report.uploaded;
-                self.change(|queue| queue.sharing_ended(id));
-            }
-            Err(why) => {
-                let running =
-                    { self.queue.item(id) }.is_some_and(|item| item.phase == Phase::Running);
-                if running && !self.again.contains(&id) && !self.stop.is_cancelled() {
-                    let name = active.name.clone();
-                    self.note(Happening::DownloadFailed {
-                        name,
-                        why: why.clone(),
-                    });
-                    self.change(|queue| queue.failed(id, why, UnixTime::now()));
-                }
-            }
-        }
         self.note_shared_by(&mut active);
+        if !goes_on {
+            self.unshare(id);
+        }
         self.go_on();
+    }
+
+    fn fail(&mut self, id: DownloadId, why: String) {
+        if let Some(active) = self.active.get(&id) {
+            let name = active.name.clone();
+            let why = why.clone();
+            self.note(Happening::DownloadFailed { name, why });
+        }
+        self.change(|queue| queue.failed(id, why, UnixTime::now()));
+    }
+
+    /// Notes that a file is no longer shared, though its user did not say so: it does not begin
+    /// again.
+    fn note_end_of_sharing(&mut self, id: DownloadId, why: String) {
+        if let Some(active) = self.active.get(&id) {
+            let name = active.name.clone();
+            self.note(Happening::SharingEnded { name, why });
+        }
+        self.again.remove(&id);
+        self.unshare(id);
     }
 
     /// Notes what has gone out since it was noted last.

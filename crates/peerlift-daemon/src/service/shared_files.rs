@@ -1,0 +1,169 @@
+//! The complete files that go on being shared when the service starts again: a record among the
+//! lasting ones, and for each file its sidecars in the cache.
+//!
+//! The cache may vanish, and files are their user's: a missing or changed one only ends its sharing.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use peerlift_client::Kept;
+use serde::{Deserialize, Serialize};
+
+use super::queue::DownloadId;
+use crate::home::Home;
+use crate::state::{StateError, StateFile};
+use crate::time::UnixTime;
+
+/// A file that is shared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SharedFile {
+    /// What it takes to share it.
+    pub(super) kept: Kept,
+    /// When sharing it ends.
+    pub(super) until: UnixTime,
+}
+
+type Files = BTreeMap<DownloadId, SharedFile>;
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct SharedFiles {
+    folder: PathBuf,
+    record: StateFile<Files>,
+    files: Files,
+}
+
+impl SharedFiles {
+    /// None yet; nothing is read.
+    pub(super) fn of(home: &Home) -> Self {
+        Self {
+            folder: home.shared_sidecars(),
+            record: StateFile::at(home.shared()),
+            files: Files::new(),
+        }
+    }
+
+    /// Where the sidecars of a download are kept: a path to which their endings are added.
+    pub(super) fn base(&self, id: DownloadId) -> PathBuf {
+        self.folder.join(id.0.to_string())
+    }
+
+    /// Reads the record back. A damaged one was moved aside to where is returned.
+    pub(super) fn load(&mut self) -> Result<Option<PathBuf>, StateError> {
+        let loaded = self.record.load()?;
+        self.files = loaded.record;
+        Ok(loaded.moved_aside)
+    }
+
+    pub(super) fn file(&self, id: DownloadId) -> Option<&SharedFile> {
+        self.files.get(&id)
+    }
+
+    /// Keeps a file from now on.
+    pub(super) fn add(&mut self, id: DownloadId, file: SharedFile) -> Result<(), StateError> {
+        self.files.insert(id, file);
+        self.record.save(&self.files)
+    }
+
+    /// Forgets a file and deletes what was kept for it; the file itself stays as it is.
+    pub(super) fn forget(&mut self, id: DownloadId) -> Result<(), StateError> {
+        let Some(file) = self.files.remove(&id) else {
+            return Ok(());
+        };
+        self.record.save(&self.files)?;
+        for path in file.kept.files() {
+            delete(&path)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets all but some, and deletes what else lies in the folder: what a crash has left there.
+    pub(super) fn keep_only(
+        &mut self,
+        wanted: impl Fn(DownloadId) -> bool,
+    ) -> Result<(), StateError> {
+        let before = self.files.len();
+        self.files.retain(|id, _| wanted(*id));
+        if self.files.len() < before {
+            self.record.save(&self.files)?;
+        }
+        let known: Vec<PathBuf> = { self.files.values() }
+            .flat_map(|file| file.kept.files())
+            .collect();
+        let Ok(entries) = fs::read_dir(&self.folder) else {
+            // There is nothing to delete.
+            return Ok(());
+        };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if !known.contains(&path) {
+                delete(&path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn delete(path: &std::path::Path) -> Result<(), StateError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(StateError::Io {
+            path: path.to_owned(),
+            source,
+        }),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn kept(files: &SharedFiles, id: DownloadId, root: &Path) -> SharedFile {
+        let file = root.join(id.0.to_string());
+        fs::write(&file, "whole").unwrap();
+        let text = serde_json::json!({
+            "file": file,
+            "mark": {"size": 5, "modified": [0, 0]},
+            "sidecars": files.base(id),
+            "found_at": "http://h/a.peerlift",
+        });
+        let kept: Kept = serde_json::from_value(text).unwrap();
+        fs::create_dir_all(&files.folder).unwrap();
+        kept.files()
+            .iter()
+            .for_each(|path| fs::write(path, "").unwrap());
+        let until = UnixTime::from_secs(9);
+        SharedFile { kept, until }
+    }
+
+    fn names(files: &SharedFiles) -> usize {
+        fs::read_dir(&files.folder).unwrap().count()
+    }
+
+    #[test]
+    fn what_is_forgotten_leaves_nothing_but_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::below(folder.path());
+        let mut files = SharedFiles::of(&home);
+        for id in [1, 2, 3].map(DownloadId) {
+            let file = kept(&files, id, folder.path());
+            files.add(id, file).unwrap();
+        }
+        assert_eq!(names(&files), 6);
+        files.forget(DownloadId(1)).unwrap();
+        files.forget(DownloadId(1)).unwrap();
+        assert_eq!(names(&files), 4);
+
+        // A crash left something that no record knows.
+        fs::write(files.base(DownloadId(7)), "").unwrap();
+        let mut again = SharedFiles::of(&home);
+        assert_eq!(again.load().unwrap(), None);
+        again.keep_only(|id| id.0 == 3).unwrap();
+        assert_eq!(names(&again), 2);
+        assert!(again.file(DownloadId(3)).is_some() && again.file(DownloadId(2)).is_none());
+        assert!(folder.path().join("1").exists());
+    }
+}
