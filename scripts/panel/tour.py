@@ -212,11 +212,27 @@ class Tour:
         self.shoot("light-settings-fault")
         month.fill("5.5")
         self.page.get_by_label("On battery").check()
+        hours = self.page.get_by_role("group", name="When files are shared")
+        hours.get_by_label("At any hour").uncheck()
+        hours.get_by_label("From").fill("22:00")
+        hours.get_by_label("Until").fill("22:00")
+        save.click()
+        expect(self.page.locator("#settings-fault")).to_contain_text("another time")
+        hours.get_by_label("Until").fill("21:59")
+        background = self.page.get_by_role("group", name="When files are downloaded in the background")
+        expect(background.get_by_label("From")).to_be_hidden()
+        background.get_by_label("At any hour").uncheck()
+        expect(background.get_by_label("From")).to_have_value("22:00")
+        background.get_by_label("Until").fill("21:58")
+        self.page.get_by_label("Gigabytes that stay free").fill("0.001")
+        self.shoot("light-settings-hours")
         save.click()
         expect(self.page.locator("#settings-file")).to_contain_text("Saved")
         assert self.world.json("share")["limits"]["month-bytes"] == 5_500_000_000
         file = self.world.home / ".config" / "peerlift" / "config.toml"
-        assert "pause-on-battery = true" in file.read_text(), file.read_text()
+        for line in ["pause-on-battery = true", 'hours = "22:00-21:59"', 'background-hours = "22:00-21:58"',
+                     'disk-free = "1000000"']:
+            assert line in file.read_text(), file.read_text()
 
     def activity_and_what_is_this_tell_what_was_done(self):
         self.view("activity")

@@ -62,7 +62,7 @@ class Transfer {
     put(this.origin, `from ${hostOf(item.wanted.urls[0])}`);
     put(this.badge, STATES[item.state] ?? item.state);
     this.badge.className = `badge ${item.state}`;
-    put(this.fault, item.state === "failed" ? item.why : "");
+    put(this.fault, item.state === "failed" ? item.why : item.waits_for ? `It waits: ${item.waits_for}.` : "");
     put(this.pause, pauseWord(item));
     this.pause.setAttribute("aria-label", `${pauseWord(item)}: ${title}`);
     this.forget.setAttribute("aria-label", `Remove from list: ${title}`);

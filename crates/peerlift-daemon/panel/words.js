@@ -34,6 +34,7 @@ export function pauseWords(pause) {
     metered: "the network is paid by the byte",
     battery: "the machine runs on its battery",
     vpn: `everything goes through a VPN (${pause.interface})`,
+    disk: pause.why,
     limit: pause.why,
     uncounted: `what is sent cannot be counted: ${pause.why}`,
   }[pause.reason] ?? pause.why ?? pause.reason;

@@ -10,7 +10,7 @@ use crate::applications::{Application, Applications};
 use crate::consent::{Answer, Consents};
 use crate::home::Home;
 use crate::limits::{Counts, Limits};
-use crate::machine::{MachinePolicy, Pause};
+use crate::machine::{DiskRules, MachinePolicy, Pause};
 use crate::removal;
 use crate::state::StateFile;
 use crate::steward::ShareRules;
@@ -83,6 +83,10 @@ pub struct Sharing {
     pub limits: Limits,
     /// The share of the uplink that may be used, in percent.
     pub uplink_percent: u8,
+    /// How much of the disks may be used, after the administrator's.
+    pub disk: DiskRules,
+    /// Bytes of the cache that are used.
+    pub cached: u64,
     /// The administrator's policy.
     pub policy: MachinePolicy,
     /// The service, when it runs.
@@ -151,6 +155,8 @@ pub fn sharing(
         sent_this_month: counts.this_month(),
         limits: policy.limits(rules.limits),
         uplink_percent: policy.uplink_percent(rules.uplink_percent),
+        disk: policy.disk(rules.disk),
+        cached: bytes_in(&home.shared_sidecars()),
         policy,
         service,
         problems,
@@ -197,6 +203,13 @@ fn package_of(program: &std::path::Path) -> Option<String> {
         .lines()
         .any(|line| std::path::Path::new(line) == program);
     owns.then(|| "peerlift".to_owned())
+}
+
+/// Bytes of the files in a folder without folders.
+fn bytes_in(folder: &std::path::Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let size = |entry: std::fs::DirEntry| entry.metadata().map_or(0, |metadata| metadata.len());
+    entries.map(size).sum()
 }
 
 fn counts(home: &Home, problems: &mut Vec<String>) -> Counts {

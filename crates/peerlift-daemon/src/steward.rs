@@ -11,7 +11,7 @@
 //!   Budget, Uplink ──┘                 └── every 32 KiB are taken from the Budget
 //! ```
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::home::Home;
 use crate::limits::{Budget, Limits, Uplink};
-use crate::machine::{Conditions, Hours, MachinePolicy, Pause, PauseRules};
+use crate::machine::{Conditions, DiskGuard, DiskRules, Hours, MachinePolicy, Pause, PauseRules};
 
 /// How often the machine's condition is looked at: a cable that is pulled out costs half a minute on
 /// battery at most, and looking costs next to nothing.
@@ -44,6 +44,8 @@ pub struct ShareRules {
     pub pause: PauseRules,
     /// The hours in which to share. Default: always.
     pub hours: Hours,
+    /// How much of the disks may be used.
+    pub disk: DiskRules,
 }
 
 impl Default for ShareRules {
@@ -53,6 +55,7 @@ impl Default for ShareRules {
             uplink_percent: 50,
             pause: PauseRules::default(),
             hours: Hours::Always,
+            disk: DiskRules::default(),
         }
     }
 }
@@ -79,7 +82,9 @@ struct Inner {
     uploads: Uploads,
     budget: Budget,
     conditions: Conditions,
-    policy_file: std::path::PathBuf,
+    policy_file: PathBuf,
+    /// Where records and cache lie.
+    folders: [PathBuf; 2],
     mind: Mutex<Mind>,
     state: watch::Sender<SharingState>,
     started: Instant,
@@ -91,6 +96,7 @@ struct Mind {
     paused_by_user: bool,
     policy: Option<Pause>,
     machine: Option<Pause>,
+    disks: DiskGuard,
     policy_now: MachinePolicy,
     uplink: Uplink,
     sent: u64,
@@ -110,6 +116,7 @@ impl Steward {
                 budget,
                 conditions,
                 policy_file: policy_file.to_owned(),
+                folders: [home.data.clone(), home.cache.clone()],
                 mind: Mutex::new(Mind {
                     rules,
                     ..Mind::default()
@@ -162,6 +169,13 @@ impl Steward {
         self.mind().rules
     }
 
+    /// How much of the disks may be used, as far as the administrator allows it.
+    #[must_use]
+    pub fn disk_rules(&self) -> DiskRules {
+        let mind = self.mind();
+        mind.policy_now.disk(mind.rules.disk)
+    }
+
     /// Changes how the user wants to share, from now on. The administrator's policy still holds.
     pub fn set_rules(&self, rules: ShareRules) {
         let limits = {
@@ -203,7 +217,23 @@ impl Steward {
                 }),
             };
         }
+        self.look_at_disks();
         self.decide();
+    }
+
+    fn look_at_disks(&self) {
+        let Inner {
+            folders,
+            conditions,
+            ..
+        } = &*self.inner;
+        let kept_free = self.disk_rules().free_bytes;
+        // A disk that does not answer must not keep others from the mind.
+        let mut disks = self.mind().disks.clone();
+        disks.look(folders.iter().map(PathBuf::as_path), kept_free, |folder| {
+            conditions.free(folder)
+        });
+        self.mind().disks = disks;
     }
 
     /// Keeps uploads within the rules for as long as it is polled.
@@ -247,6 +277,9 @@ impl Steward {
                 mind.policy.clone(),
                 mind.machine.clone(),
                 early.then_some(Pause::Hours { hours }),
+                mind.disks.any().map(|low| Pause::Disk {
+                    why: low.to_string(),
+                }),
                 uncounted.or(limit),
             ];
             let percent = mind.policy_now.uplink_percent(mind.rules.uplink_percent);
@@ -283,6 +316,7 @@ impl Steward {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
     use crate::machine::MinuteOfDay;
@@ -345,6 +379,28 @@ mod tests {
         rules.hours = "11:00-13:00".parse().unwrap();
         steward.set_rules(rules);
         assert!(steward.uploads().is_open());
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_is_nearly_full_lets_uploads_rest() {
+        static FREE: AtomicU64 = AtomicU64::new(0);
+        let folder = tempfile::tempdir().unwrap();
+        let disks = |_: &Path| Some(FREE.load(Ordering::Relaxed));
+        let conditions = Conditions::below(folder.path()).with_disks(disks);
+        let mut rules = steward(folder.path()).rules();
+        rules.disk.free_bytes = 1000;
+        let policy = folder.path().join("policy.toml");
+        let steward = Steward::new(&Home::below(folder.path()), rules, &policy, conditions);
+        steward.look().await;
+        assert!(matches!(&pauses(&steward)[..], [Pause::Disk { .. }]));
+        assert!(!steward.uploads().is_open());
+        FREE.store(1250, Ordering::Relaxed);
+        steward.look().await;
+        assert!(steward.uploads().is_open());
+        // The administrator wants more of it.
+        fs::write(policy, "free-bytes = 2000\n").unwrap();
+        steward.look().await;
+        assert!(!steward.uploads().is_open());
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
 use peerlift_daemon::SystemLog;
@@ -257,6 +257,73 @@ async fn downloads_wait_for_their_hours() {
 }
 
 #[tokio::test]
+async fn downloads_wait_for_room_and_say_so() {
+    static FREE: AtomicU64 = AtomicU64::new(1_000_000);
+    let disks = |_: &Path| Some(FREE.load(Ordering::Relaxed));
+    let folder = tempfile::tempdir().unwrap();
+    let service = Running::start_with(Options {
+        conditions: Conditions::below(folder.path()).with_disks(disks),
+        ..options(folder.path())
+    })
+    .await;
+    let now = json!({"urls": ["http://127.0.0.1:9/a"], "folder": folder.path()});
+    service.ask("POST", "/v1/downloads", Some(now)).await;
+    let download = service.ask("GET", "/v1/downloads/1", None).await;
+    assert_eq!(download["state"], "waiting");
+    let why = download["waits_for"].as_str().unwrap();
+    assert!(why.contains("nearly full: 1 MB are free, 250 MB"), "{why}");
+    FREE.store(u64::MAX, Ordering::Relaxed);
+    // Whatever is added, the disks are looked at.
+    let later = wanted(folder.path());
+    service.ask("POST", "/v1/downloads", later).await;
+    let download = service.ask("GET", "/v1/downloads/1", None).await;
+    assert_ne!(download["state"], "waiting");
+    assert_eq!(download["waits_for"], Value::Null);
+    service.end().await;
+}
+
+#[tokio::test]
+async fn settings_hold_from_now_on_and_are_written_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = || MinuteOfDay::at(12, 0).unwrap();
+    let service = Running::start_with(Options {
+        conditions: Conditions::below(folder.path()).with_clock(clock),
+        ..options(folder.path())
+    })
+    .await;
+    let new = json!({
+        "share": {"pause": {"metered": false}, "disk": {"cache-bytes": 7, "free-bytes": 0}},
+        "download-hours": "22:00-06:00",
+    });
+    service.ask("PUT", "/v1/settings", Some(new)).await;
+    let settings = service.ask("GET", "/v1/settings", None).await;
+    assert_eq!(settings["share"]["disk"]["cache-bytes"], 7);
+    assert_eq!(settings["download-hours"], "22:00-06:00");
+    let status = service.ask("GET", "/v1/status", None).await;
+    assert_eq!(status["downloads_wait_for"], "22:00-06:00");
+    let sharing = service.ask("GET", "/v1/sharing", None).await;
+    assert_eq!(
+        (&sharing["disk"]["cache-bytes"], &sharing["cached"]),
+        (&json!(7), &json!(0))
+    );
+    let file = fs::read_to_string(folder.path().join("config.toml")).unwrap();
+    assert!(
+        file.contains("background-hours = \"22:00-06:00\""),
+        "{file}"
+    );
+    for wrong in [
+        json!({"download-hours": "6-22"}),
+        json!({"share": {"disk": {"x": 1}}}),
+    ] {
+        assert_eq!(
+            service.refused("PUT", "/v1/settings", Some(wrong)).await,
+            400
+        );
+    }
+    service.end().await;
+}
+
+#[tokio::test]
 async fn the_queue_outlives_the_service() {
     let folder = tempfile::tempdir().unwrap();
     let service = Running::start(folder.path()).await;
@@ -447,7 +514,7 @@ async fn settings_are_written_and_hold_from_then_on() {
     let mut share = service.ask("GET", "/v1/settings", None).await["share"].clone();
     share["limits"]["month-bytes"] = json!(7_000_000_000_u64);
     let answer = service
-        .ask("PUT", "/v1/settings", Some(share.clone()))
+        .ask("PUT", "/v1/settings", Some(json!({"share": share})))
         .await;
     assert_eq!(answer["share"], share);
     let sharing = service.ask("GET", "/v1/sharing", None).await;
@@ -459,7 +526,8 @@ async fn settings_are_written_and_hold_from_then_on() {
     for (member, nonsense) in [("uplink-percent", json!(0)), ("shaer", json!(true))] {
         let mut wrong = share.clone();
         wrong[member] = nonsense;
-        let status = service.refused("PUT", "/v1/settings", Some(wrong)).await;
+        let wrong = Some(json!({"share": wrong}));
+        let status = service.refused("PUT", "/v1/settings", wrong).await;
         assert_eq!(status, 400, "{member}");
     }
     assert_eq!(fs::read_to_string(&file).unwrap(), written);

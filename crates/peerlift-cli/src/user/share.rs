@@ -65,6 +65,13 @@ fn text(sharing: &Sharing) -> String {
         Bytes(limits.object_bytes),
         sharing.uplink_percent,
     );
+    let _ = writeln!(
+        text,
+        "Disks: {} are kept to share again after a restart, of at most {}; {} stay free.",
+        Bytes(sharing.cached),
+        Bytes(sharing.disk.cache_bytes),
+        Bytes(sharing.disk.free_bytes),
+    );
     if !sharing.policy.allowed || !sharing.policy.share {
         let contact = printable(&sharing.policy.contact);
         let _ = writeln!(

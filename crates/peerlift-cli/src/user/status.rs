@@ -106,9 +106,10 @@ fn line(download: &Value) -> String {
     if let Some(sent) = number("uploaded").filter(|sent| *sent > 0) {
         let _ = write!(line, " · {} shared", Bytes(sent));
     }
-    let why = words(&download["why"]);
-    if !why.is_empty() {
-        let _ = write!(line, " · {why}");
+    for why in ["why", "waits_for"].map(|name| words(&download[name])) {
+        if !why.is_empty() {
+            let _ = write!(line, " · {why}");
+        }
     }
     line
 }

@@ -120,6 +120,22 @@ fn what_was_shared_is_shared_again_after_a_crash_and_an_end() {
 }
 
 #[test]
+fn a_cache_without_room_ends_sharing_and_says_so() {
+    let mut sharer = Sharer::new(2 * MIB);
+    let settings = "[share]\nratio = 100\ncache = \"1\"\n";
+    assert!(json(&sharer.world, &["share"])["cached"].as_u64() > Some(2 * MIB / 256 - 64));
+    sharer.kill();
+    sharer.world.configure(settings);
+    sharer.start();
+    sharer.wait_for("done");
+    let why = sharer.ends_of_sharing().remove(0);
+    assert!(why.contains("the cache is full"), "{why}");
+    assert_eq!(json(&sharer.world, &["share"])["cached"], 0);
+    assert_eq!(sharer.world.read("got/a"), noise(2 * MIB));
+    sharer.kill();
+}
+
+#[test]
 fn a_file_that_was_changed_meanwhile_is_left_alone_and_told() {
     let mut sharer = Sharer::new(2 * MIB);
     sharer.kill();

@@ -1,12 +1,12 @@
 //! When uploads rest, and the words for it.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::hours::{Hours, MinuteOfDay};
-use super::{metered, power, route};
+use super::{disk, metered, power, route};
 
 /// Which conditions let uploads rest. Default: all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +56,11 @@ pub enum Pause {
         /// The interface.
         interface: String,
     },
+    /// The disk that has our records is nearly full.
+    Disk {
+        /// Which one, and how full.
+        why: String,
+    },
     /// A limit is reached.
     Limit {
         /// Which one.
@@ -79,7 +84,7 @@ impl fmt::Display for Pause {
             Self::Metered => f.write_str("the network is metered"),
             Self::Battery => f.write_str("the machine runs on its battery"),
             Self::Vpn { interface } => write!(f, "everything goes through a VPN ({interface})"),
-            Self::Limit { why } => f.write_str(why),
+            Self::Disk { why } | Self::Limit { why } => f.write_str(why),
             Self::Uncounted { why } => write!(f, "what is sent cannot be counted: {why}"),
         }
     }
@@ -92,6 +97,7 @@ pub struct Conditions {
     routes: PathBuf,
     interfaces: PathBuf,
     clock: fn() -> MinuteOfDay,
+    free: fn(&Path) -> Option<u64>,
 }
 
 impl Conditions {
@@ -103,17 +109,19 @@ impl Conditions {
             routes: "/proc/net/route".into(),
             interfaces: "/sys/class/net".into(),
             clock: MinuteOfDay::now,
+            free: disk::free_on_disk,
         }
     }
 
     /// The files below a folder, named as the machine's own.
     #[must_use]
-    pub fn below(root: &std::path::Path) -> Self {
+    pub fn below(root: &Path) -> Self {
         Self {
             supplies: root.join("sys/class/power_supply"),
             routes: root.join("proc/net/route"),
             interfaces: root.join("sys/class/net"),
             clock: MinuteOfDay::now,
+            free: disk::free_on_disk,
         }
     }
 
@@ -121,6 +129,18 @@ impl Conditions {
     #[must_use]
     pub fn with_clock(self, clock: fn() -> MinuteOfDay) -> Self {
         Self { clock, ..self }
+    }
+
+    /// The same, with other disks.
+    #[must_use]
+    pub fn with_disks(self, free: fn(&Path) -> Option<u64>) -> Self {
+        Self { free, ..self }
+    }
+
+    /// How many bytes are free on the disk of a folder; `None` when it does not say.
+    #[must_use]
+    pub fn free(&self, folder: &Path) -> Option<u64> {
+        (self.free)(folder)
     }
 
     /// What the clock on the wall says.

@@ -1,6 +1,7 @@
 //! The machine and its administrator: when uploads should rest, and what users may not loosen.
 
 mod conditions;
+mod disk;
 mod hours;
 mod metered;
 mod policy;
@@ -8,6 +9,7 @@ mod power;
 mod route;
 
 pub use conditions::{Conditions, Pause, PauseRules};
+pub use disk::{DiskGuard, DiskRules, LowDisk};
 pub use hours::{Hours, MinuteOfDay, NoHours};
 pub use policy::{MachinePolicy, POLICY_PATH, PolicyError};
 

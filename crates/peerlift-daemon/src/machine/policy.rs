@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::conditions::PauseRules;
+use super::disk::DiskRules;
 use crate::limits::Limits;
 
 /// Where the administrator's policy lies.
@@ -34,6 +35,10 @@ pub struct MachinePolicy {
     pub object_bytes: Option<u64>,
     /// The share of the measured uplink that may be used, at most, in percent.
     pub uplink_percent: Option<u8>,
+    /// Bytes of the cache, at most.
+    pub cache_bytes: Option<u64>,
+    /// Bytes that stay free on a disk, at least.
+    pub free_bytes: Option<u64>,
     /// Where uploads always rest, whatever the user says.
     pub pause_on_metered: bool,
     /// As above, on battery.
@@ -54,6 +59,8 @@ impl Default for MachinePolicy {
             month_bytes: None,
             object_bytes: None,
             uplink_percent: None,
+            cache_bytes: None,
+            free_bytes: None,
             pause_on_metered: false,
             pause_on_battery: false,
             pause_on_vpn: false,
@@ -106,6 +113,15 @@ impl MachinePolicy {
     #[must_use]
     pub fn uplink_percent(&self, user: u8) -> u8 {
         user.min(self.uplink_percent.unwrap_or(100))
+    }
+
+    /// The user's rules for disks, made no looser than this.
+    #[must_use]
+    pub fn disk(&self, user: DiskRules) -> DiskRules {
+        DiskRules {
+            cache_bytes: user.cache_bytes.min(self.cache_bytes.unwrap_or(u64::MAX)),
+            free_bytes: user.free_bytes.max(self.free_bytes.unwrap_or(0)),
+        }
     }
 
     /// When uploads rest: when the user or the administrator says so.
@@ -170,13 +186,27 @@ mod tests {
             (policy.uplink_percent(90), policy.uplink_percent(5)),
             (10, 5)
         );
+        assert!(policy.allows("ab") && !policy.allows("cd"));
+        let policy = parse("cache-bytes = 5\nfree-bytes = 9\n").unwrap();
+        let disk = |cache_bytes, free_bytes| {
+            let rules = policy.disk(DiskRules {
+                cache_bytes,
+                free_bytes,
+            });
+            (rules.cache_bytes, rules.free_bytes)
+        };
+        assert_eq!((disk(7, 7), disk(3, 11)), ((5, 9), (3, 11)));
+    }
+
+    #[test]
+    fn conditions_that_an_administrator_names_let_uploads_rest() {
+        let policy = parse("pause-on-vpn = true\n").unwrap();
         let careless = PauseRules {
             metered: false,
             battery: false,
             vpn: false,
         };
         assert!(policy.pauses(careless).vpn && !policy.pauses(careless).battery);
-        assert!(policy.allows("ab") && !policy.allows("cd"));
     }
 
     #[test]

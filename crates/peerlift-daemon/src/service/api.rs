@@ -27,12 +27,11 @@ use super::questions::questions;
 use super::queue::{DownloadId, Priority, QueueError, Wanted};
 use super::routes::{Action, find};
 use super::run::Options;
-use super::settings;
+use super::settings::{self, Settings};
 use crate::activity::{ActivityLog, Happening};
 use crate::applications::{Application, ApplicationError, Applications, Left};
 use crate::consent::{Agreed, Consents, Subject, account};
 use crate::report;
-use crate::steward::ShareRules;
 use crate::time::UnixTime;
 
 /// Connections at once; a panel and a few commands take a handful.
@@ -263,8 +262,8 @@ impl Api {
                 value(report::why(&self.options.home, &self.log(), Some(live)))
             }
             Action::Settings => {
-                let rules = self.ask(|service| service.steward.rules()).await?;
-                value(json!({"share": rules, "file": self.options.settings}))
+                let now = self.ask(|service| service.settings()).await?;
+                self.shown(&now)
             }
             Action::ChangeSettings => self.change_settings(bytes).await,
             Action::RemoveAll => self.remove_all(bytes),
@@ -400,17 +399,28 @@ impl Api {
 
     /// Changes how the user wants to share: in the file, and from now on.
     async fn change_settings(&self, bytes: &Bytes) -> Outcome {
-        let rules: ShareRules = body(bytes)?;
-        settings::check(&rules).map_err(Refusal::bad)?;
-        settings::write(&self.options.settings, &rules).map_err(Refusal::broken)?;
+        let new: Settings = body(bytes)?;
+        settings::check(&new.share).map_err(Refusal::bad)?;
+        settings::write(&self.options.settings, &new).map_err(Refusal::broken)?;
         self.ask(move |service| {
-            service.steward.set_rules(rules);
+            service.steward.set_rules(new.share);
+            service.options.download_hours = new.download_hours;
             service.note(Happening::SettingsChanged {
-                what: settings::words(&rules),
+                what: settings::words(&new),
             });
         })
         .await?;
-        value(json!({"share": rules, "file": self.options.settings}))
+        self.shown(&new)
+    }
+
+    fn shown(&self, settings: &Settings) -> Outcome {
+        let Settings {
+            share,
+            download_hours,
+        } = settings;
+        value(json!({
+            "share": share, "download-hours": download_hours, "file": self.options.settings,
+        }))
     }
 
     /// Ends the service, which then deletes everything.

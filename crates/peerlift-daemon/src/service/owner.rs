@@ -15,15 +15,15 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::questions::Met;
-use super::queue::{DownloadId, Order, Phase, Queue, QueueError, Wanted};
+use super::queue::{DownloadId, Item, Order, Phase, Queue, QueueError, Wanted};
 use super::run::Options;
 use super::shared_files::SharedFiles;
-use super::task::{News, Task, is_nearly_full};
+use super::task::{News, Task};
 use crate::activity::{ActivityLog, Happening};
 use crate::applications::Applications;
 use crate::consent::{Agreed, Answer, Consents};
 use crate::explanations::{Explanation, shown_url};
-use crate::machine::Hours;
+use crate::machine::{DiskGuard, Hours};
 use crate::state::StateFile;
 use crate::steward::Steward;
 use crate::time::UnixTime;
@@ -88,6 +88,8 @@ pub(super) struct Service {
     client: Client,
     /// What it takes to share again after a restart.
     shared: SharedFiles,
+    /// The disks that downloads go to.
+    disks: DiskGuard,
     active: BTreeMap<DownloadId, Active>,
     /// To be started once the run before has ended.
     again: BTreeSet<DownloadId>,
@@ -136,6 +138,7 @@ pub(super) fn new(options: Options, stop: CancellationToken) -> (Owner, Handle) 
         queue: Queue::default(),
         queue_file: StateFile::at(home.downloads()),
         shared: SharedFiles::of(home),
+        disks: DiskGuard::default(),
         active: BTreeMap::new(),
         again: BTreeSet::new(),
         shut: false,
@@ -265,6 +268,7 @@ impl Owner {
         let _ = tokio::time::timeout(CLOSE_WITHIN, farewell).await;
         service.note_shared();
         service.save();
+        service.shared.save_uses();
         if let Err(error) = service.steward.budget().settle() {
             tracing::warn!(%error, "counts stay as they are");
         }
@@ -283,7 +287,9 @@ impl Service {
 
     /// Puts a download into the queue.
     pub(super) fn add(&mut self, wanted: Wanted) -> Result<DownloadId, QueueError> {
-        self.change(|queue| queue.add(wanted, UnixTime::now()))
+        let id = self.change(|queue| queue.add(wanted, UnixTime::now()))?;
+        self.look_at_disks();
+        Ok(id)
     }
 
     /// Stops what an order says.
@@ -365,19 +371,39 @@ impl Service {
         early.then_some(hours)
     }
 
-    fn keep_hours(&mut self) {
-        if self.waits_for().is_some() && self.queue.is_running() {
-            for order in self.change(Queue::rest) {
-                self.obey(Some(order));
-            }
+    /// Stops what runs at the wrong hour, or where there is no room for it.
+    fn keep_hours_and_room(&mut self) {
+        let early = self.waits_for().is_some();
+        let disks = &self.disks;
+        let must_rest = |item: &Item| early || disks.low(&item.wanted.folder).is_some();
+        let orders = self.queue.rest(must_rest);
+        self.dirty |= !orders.is_empty();
+        for order in orders {
+            self.obey(Some(order));
         }
     }
 
+    fn look_at_disks(&mut self) {
+        let folders = self.queue.pending().map(|item| &*item.wanted.folder);
+        let kept_free = self.steward.disk_rules().free_bytes;
+        let conditions = &self.options.conditions;
+        self.disks
+            .look(folders, kept_free, |folder| conditions.free(folder));
+    }
+
+    fn next_order(&mut self) -> Option<Order> {
+        if self.waits_for().is_some() {
+            return None;
+        }
+        let disks = &self.disks;
+        let has_room = |item: &Item| disks.low(&item.wanted.folder).is_none();
+        self.queue
+            .next_order(self.options.jobs, UnixTime::now(), has_room)
+    }
+
     fn carry_out(&mut self) {
-        self.keep_hours();
-        while self.waits_for().is_none()
-            && let Some(order) = self.queue.next_order(self.options.jobs, UnixTime::now())
-        {
+        self.keep_hours_and_room();
+        while let Some(order) = self.next_order() {
             self.dirty = true;
             self.obey(Some(order));
         }
@@ -423,6 +449,18 @@ impl Service {
         }
     }
 
+    /// Lets go of the files that were not asked for longest, where the cache is too full.
+    fn keep_quota(&mut self) {
+        let quota = self.steward.disk_rules().cache_bytes;
+        for id in self.shared.too_many(quota) {
+            let why = format!("the cache is full: {} MB are allowed", quota / 1_000_000);
+            if let Some(active) = self.active.get(&id) {
+                active.stop.cancel();
+            }
+            self.note_end_of_sharing(id, why);
+        }
+    }
+
     fn download_now(&mut self, id: DownloadId) {
         let Some(item) = self.queue.item(id) else {
             return;
@@ -430,11 +468,6 @@ impl Service {
         let urls: Result<Vec<Url>, _> = item.wanted.urls.iter().map(|url| url.parse()).collect();
         let folder = item.wanted.folder.clone();
         let urls = match urls {
-            Ok(_) if is_nearly_full(&folder) => {
-                let why = format!("the disk of {} is nearly full", folder.display());
-                self.queue.failed(id, why, UnixTime::now());
-                return;
-            }
             Ok(urls) => urls,
             Err(error) => {
                 self.queue.failed(id, error.to_string(), UnixTime::now());
@@ -503,6 +536,8 @@ impl Service {
     }
 
     fn look_around(&mut self) {
+        self.look_at_disks();
+        self.keep_quota();
         self.note_listening();
         for aside in self.steward.budget().moved_aside() {
             self.repaired(&format!(

@@ -158,8 +158,14 @@ impl Queue {
         Ok(id)
     }
 
-    /// The next thing to do, with at most `slots` running at a time. Ask until there is none.
-    pub fn next_order(&mut self, slots: usize, now: UnixTime) -> Option<Order> {
+    /// The next thing to do, with at most `slots` running at a time, of those that `may` run. Ask
+    /// until there is none.
+    pub fn next_order(
+        &mut self,
+        slots: usize,
+        now: UnixTime,
+        may: impl Fn(&Item) -> bool,
+    ) -> Option<Order> {
         if self.paused {
             return None;
         }
@@ -172,7 +178,9 @@ impl Queue {
             return None;
         }
         let due = |item: &&mut Item| {
-            item.phase == Phase::Waiting && item.wanted.not_before.is_none_or(|at| at <= now)
+            item.phase == Phase::Waiting
+                && item.wanted.not_before.is_none_or(|at| at <= now)
+                && may(item)
         };
         let waiting = self.items.values_mut().filter(due);
         let first =
@@ -224,21 +232,21 @@ impl Queue {
     /// Lets all rest: what runs has to be stopped, and waits.
     pub fn pause_all(&mut self) -> Vec<Order> {
         self.paused = true;
-        self.rest()
+        self.rest(|_| true)
     }
 
-    /// Whether any runs.
-    #[must_use]
-    pub fn is_running(&self) -> bool {
-        { self.items.values() }.any(|item| item.phase == Phase::Running)
+    /// Those that run, or would if it were their turn.
+    pub fn pending(&self) -> impl Iterator<Item = &Item> {
+        let pending = |item: &&Item| matches!(item.phase, Phase::Waiting | Phase::Running);
+        self.items.values().filter(pending)
     }
 
-    /// Lets what runs wait for its turn again: it has to be stopped.
-    pub fn rest(&mut self) -> Vec<Order> {
+    /// Lets those that run and `must` rest wait for their turn again: they have to be stopped.
+    pub fn rest(&mut self, must: impl Fn(&Item) -> bool) -> Vec<Order> {
         let running = self
             .items
             .values_mut()
-            .filter(|item| item.phase == Phase::Running);
+            .filter(|item| item.phase == Phase::Running && must(item));
         running
             .map(|item| {
                 item.phase = Phase::Waiting;
@@ -405,7 +413,7 @@ mod tests {
     }
 
     fn started(queue: &mut Queue, slots: usize) -> Vec<u64> {
-        let orders = std::iter::from_fn(|| queue.next_order(slots, at(10)));
+        let orders = std::iter::from_fn(|| queue.next_order(slots, at(10), |_| true));
         orders
             .map(|order| match order {
                 Order::Start(id) => id.0,
@@ -457,6 +465,19 @@ mod tests {
     }
 
     #[test]
+    fn what_may_not_run_rests_and_lets_others_pass() {
+        let mut queue = Queue::default();
+        (0..3).for_each(|_| drop(queue.add(wanted(Priority::Normal), at(1))));
+        started(&mut queue, 2);
+        let first = |item: &Item| item.id.0 == 1;
+        assert_eq!(queue.rest(first), [Order::Stop(DownloadId(1))]);
+        assert!(queue.rest(first).is_empty());
+        let next = queue.next_order(2, at(1), |item| !first(item));
+        assert_eq!(next, Some(Order::Start(DownloadId(3))));
+        assert_eq!(queue.pending().count(), 3);
+    }
+
+    #[test]
     fn a_download_waits_for_its_time() {
         let mut queue = Queue::default();
         let later = Wanted {
@@ -467,7 +488,7 @@ mod tests {
         assert!(started(&mut queue, 1).is_empty());
         assert_eq!(queue.next_due(at(10)), Some(at(11)));
         assert_eq!(
-            queue.next_order(1, at(11)),
+            queue.next_order(1, at(11), |_| true),
             Some(Order::Start(DownloadId(1)))
         );
     }

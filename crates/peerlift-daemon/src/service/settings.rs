@@ -1,18 +1,30 @@
-//! The part of the settings file that the panel changes: the section `[share]`. Everything else in
-//! the file, comments included, stays as its owner wrote it.
+//! The part of the settings file that the panel changes: the section `[share]`, and the hours in
+//! `[get]`. Everything else in the file, comments included, stays as its owner wrote it.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use toml_edit::{DocumentMut, Item, Table, value};
 
+use crate::machine::Hours;
 use crate::state::replace;
 use crate::steward::ShareRules;
 
 /// The highest ratio that can be set: who gives a hundred times what they took means it.
 const RATIO_MAX: f64 = 100.0;
+
+/// What can be changed while the service runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Settings {
+    /// How the user wants to share.
+    pub(super) share: ShareRules,
+    /// The hours in which the service downloads.
+    pub(super) download_hours: Hours,
+}
 
 /// Says what is wrong with rules that somebody typed.
 pub(super) fn check(rules: &ShareRules) -> Result<(), &'static str> {
@@ -26,23 +38,18 @@ pub(super) fn check(rules: &ShareRules) -> Result<(), &'static str> {
 }
 
 /// Writes the rules into the file, which is created where there is none.
-pub(super) fn write(path: &Path, rules: &ShareRules) -> io::Result<()> {
+pub(super) fn write(path: &Path, new: &Settings) -> io::Result<()> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error),
     };
-    replace(path, edited(&text, rules)?.as_bytes())
+    replace(path, edited(&text, new)?.as_bytes())
 }
 
-fn edited(text: &str, rules: &ShareRules) -> io::Result<String> {
+fn edited(text: &str, new: &Settings) -> io::Result<String> {
+    let rules = &new.share;
     let mut document: DocumentMut = text.parse().map_err(io::Error::other)?;
-    let share = document
-        .entry("share")
-        .or_insert_with(|| Item::Table(Table::new()));
-    let Some(share) = share.as_table_like_mut() else {
-        return Err(io::Error::other("share: a section was expected"));
-    };
     let bytes = |bytes: u64| value(bytes.to_string());
     let settings = [
         ("ratio", value(rules.limits.ratio)),
@@ -53,15 +60,37 @@ fn edited(text: &str, rules: &ShareRules) -> io::Result<String> {
         ("pause-on-battery", value(rules.pause.battery)),
         ("pause-on-vpn", value(rules.pause.vpn)),
         ("hours", value(rules.hours.to_string())),
+        ("cache", bytes(rules.disk.cache_bytes)),
+        ("disk-free", bytes(rules.disk.free_bytes)),
     ];
-    for (key, new) in settings {
-        share.insert(key, new);
-    }
+    put(&mut document, "share", settings)?;
+    let hours = value(new.download_hours.to_string());
+    put(&mut document, "get", [("background-hours", hours)])?;
     Ok(document.to_string())
 }
 
-/// The rules in words, for the activity log.
-pub(super) fn words(rules: &ShareRules) -> String {
+/// Sets keys of a section, which is made where there is none.
+fn put<const N: usize>(
+    document: &mut DocumentMut,
+    section: &str,
+    settings: [(&str, Item); N],
+) -> io::Result<()> {
+    let table = document
+        .entry(section)
+        .or_insert_with(|| Item::Table(Table::new()));
+    let Some(table) = table.as_table_like_mut() else {
+        let wrong = format!("{section}: a section was expected");
+        return Err(io::Error::other(wrong));
+    };
+    for (key, new) in settings {
+        table.insert(key, new);
+    }
+    Ok(())
+}
+
+/// The settings in words, for the activity log.
+pub(super) fn words(new: &Settings) -> String {
+    let rules = &new.share;
     let (limits, pause) = (&rules.limits, &rules.pause);
     let mut text = format!(
         "ratio {}, {} a month, {} a file, {} % of the uplink",
@@ -77,7 +106,14 @@ pub(super) fn words(rules: &ShareRules) -> String {
     ] {
         let _ = write!(text, ", {what} {}", if rests { "rests" } else { "goes on" });
     }
-    let _ = write!(text, ", hours {}", rules.hours);
+    let _ = write!(
+        text,
+        ", hours {}, downloads {}, cache {}, {} free on disks",
+        rules.hours,
+        new.download_hours,
+        gigabytes(rules.disk.cache_bytes),
+        gigabytes(rules.disk.free_bytes)
+    );
     text
 }
 
@@ -92,13 +128,17 @@ mod tests {
     #[test]
     fn what_else_is_in_the_file_stays() {
         let text = "# mine\n[get]\njobs = 5 # five\n\n[share]\nmonth = \"1GB\" # old\n";
-        let rules = ShareRules {
-            uplink_percent: 7,
-            ..ShareRules::default()
+        let rules = Settings {
+            share: ShareRules {
+                uplink_percent: 7,
+                ..ShareRules::default()
+            },
+            download_hours: "22:00-06:00".parse().unwrap(),
         };
         let new = edited(text, &rules).unwrap();
+        let get = "[get]\njobs = 5 # five\nbackground-hours = \"22:00-06:00\"\n";
         assert!(
-            new.starts_with("# mine\n[get]\njobs = 5 # five\n\n[share]\n"),
+            new.starts_with(&format!("# mine\n{get}\n[share]\n")),
             "{new}"
         );
         assert!(new.contains("uplink-percent = 7\n"), "{new}");
@@ -109,8 +149,9 @@ mod tests {
 
     #[test]
     fn a_file_that_is_no_toml_is_left_alone() {
-        assert!(edited("share = 1\n", &ShareRules::default()).is_err());
-        assert!(edited("[share\n", &ShareRules::default()).is_err());
+        for text in ["share = 1\n", "get = 1\n", "[share\n"] {
+            assert!(edited(text, &Settings::default()).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use peerlift_client::Kept;
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,29 @@ pub(super) struct SharedFile {
     pub(super) kept: Kept,
     /// When sharing it ends.
     pub(super) until: UnixTime,
+    /// When something of it was sent last, or else when it was complete.
+    #[serde(default)]
+    used: UnixTime,
+    /// What its sidecars take.
+    #[serde(default)]
+    bytes: u64,
 }
+
+impl SharedFile {
+    /// A file that is complete now and shared for so long.
+    pub(super) fn new(kept: Kept, now: UnixTime, time: Duration) -> Self {
+        let size = |path: &PathBuf| fs::metadata(path).map_or(0, |metadata| metadata.len());
+        Self {
+            bytes: kept.files().iter().map(size).sum(),
+            kept,
+            until: UnixTime::from_secs(now.as_secs() + time.as_secs()),
+            used: now,
+        }
+    }
+}
+
+/// Files that are shared at once, at most: each is announced to a control node.
+const FILES_MAX: usize = 256;
 
 type Files = BTreeMap<DownloadId, SharedFile>;
 
@@ -65,6 +88,39 @@ impl SharedFiles {
     pub(super) fn add(&mut self, id: DownloadId, file: SharedFile) -> Result<(), StateError> {
         self.files.insert(id, file);
         self.record.save(&self.files)
+    }
+
+    /// Notes that something of a file was sent.
+    pub(super) fn used(&mut self, id: DownloadId, now: UnixTime) {
+        if let Some(file) = self.files.get_mut(&id) {
+            file.used = file.used.max(now);
+        }
+    }
+
+    /// Writes down which files were used when. A crash forgets it, and may let another file go.
+    pub(super) fn save_uses(&self) {
+        if !self.files.is_empty()
+            && let Err(error) = self.record.save(&self.files)
+        {
+            tracing::warn!(%error, "uses of shared files are forgotten");
+        }
+    }
+
+    /// The files to be forgotten so that all sidecars together take no more than `quota` bytes: those
+    /// first that cannot fit, then those that were not used for longest.
+    pub(super) fn too_many(&self, quota: u64) -> Vec<DownloadId> {
+        let (mut gone, mut kept): (Vec<_>, Vec<_>) =
+            { self.files.iter() }.partition(|(_, file)| file.bytes > quota);
+        kept.sort_by_key(|(id, file)| (std::cmp::Reverse(file.used), std::cmp::Reverse(**id)));
+        let mut room = quota;
+        let fits = kept.iter().take(FILES_MAX).take_while(|(_, file)| {
+            let left = room.checked_sub(file.bytes);
+            room = left.unwrap_or(0);
+            left.is_some()
+        });
+        let fits = fits.count();
+        gone.extend(kept.drain(fits..));
+        gone.into_iter().map(|(id, _)| *id).collect()
     }
 
     /// Forgets a file and deletes what was kept for it; the file itself stays as it is.
@@ -135,12 +191,51 @@ mod tests {
         kept.files()
             .iter()
             .for_each(|path| fs::write(path, "").unwrap());
-        let until = UnixTime::from_secs(9);
-        SharedFile { kept, until }
+        SharedFile::new(kept, UnixTime::from_secs(9), Duration::from_secs(1))
     }
 
     fn names(files: &SharedFiles) -> usize {
         fs::read_dir(&files.folder).unwrap().count()
+    }
+
+    fn with_sizes(root: &Path, sizes: &[u64]) -> SharedFiles {
+        let mut files = SharedFiles::of(&Home::below(root));
+        for (number, bytes) in (1..).zip(sizes) {
+            let id = DownloadId(number);
+            let bytes = *bytes;
+            let file = SharedFile {
+                bytes,
+                ..kept(&files, id, root)
+            };
+            files.files.insert(id, file);
+        }
+        files
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_makes_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut files = with_sizes(folder.path(), &[40, 40, 40, 500]);
+        let gone = |files: &SharedFiles, quota| {
+            let ids = files.too_many(quota).into_iter();
+            ids.map(|id| id.0).collect::<Vec<_>>()
+        };
+        files.used(DownloadId(1), UnixTime::from_secs(20));
+        assert_eq!(gone(&files, 1000), [0; 0]);
+        assert_eq!(gone(&files, 120), [4], "it would not fit alone");
+        assert_eq!(gone(&files, 100), [4, 2]);
+        assert_eq!(gone(&files, 40), [4, 3, 2]);
+        assert_eq!(gone(&files, 0), [1, 2, 3, 4]);
+        // An older use changes nothing.
+        files.used(DownloadId(1), UnixTime::from_secs(1));
+        assert_eq!(gone(&files, 40), [4, 3, 2]);
+    }
+
+    #[test]
+    fn there_is_a_bound_on_their_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = with_sizes(folder.path(), &[0; FILES_MAX + 2]);
+        assert_eq!(files.too_many(1), [2, 1].map(DownloadId));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One download's task: asks what was agreed to, downloads, and passes on what happens.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use peerlift_client::{Client, Download, DownloadError, DownloadRequest, Event, Report, Share};
@@ -17,9 +17,6 @@ use crate::time::UnixTime;
 /// How long a complete object is shared without being asked about again: a week is far longer than
 /// a flash crowd, and an end that nobody has to remember.
 pub(super) const SHARE_FOR: Duration = Duration::from_secs(7 * 86_400);
-
-/// Room that downloads in the background leave to everybody else.
-const ROOM_MIN_BYTES: u64 = 256 * 1024 * 1024;
 
 /// What a download's task tells.
 #[derive(Debug)]
@@ -161,12 +158,4 @@ impl Task {
         }
         End::of(download.wait().await)
     }
-}
-
-/// Whether so little room is left that a download in the background would be in the way. A disk that
-/// does not say has room.
-pub(super) fn is_nearly_full(folder: &Path) -> bool {
-    let room =
-        rustix::fs::statvfs(folder).map(|system| system.f_bavail.saturating_mul(system.f_frsize));
-    room.is_ok_and(|bytes| bytes < ROOM_MIN_BYTES)
 }

@@ -54,6 +54,9 @@ impl Service {
         let Some(active) = self.active.get_mut(&id) else {
             return;
         };
+        if snapshot.uploaded > active.snapshot.uploaded {
+            self.shared.used(id, UnixTime::now());
+        }
         active.snapshot = snapshot;
         let received = snapshot.from_edge + snapshot.from_peers;
         let more = received.saturating_sub(active.received);
@@ -82,8 +85,7 @@ impl Service {
         self.note(done);
         if let Some(kept) = report.kept.clone() {
             let now = UnixTime::now();
-            let until = UnixTime::from_secs(now.as_secs() + SHARE_FOR.as_secs());
-            if let Err(error) = self.shared.add(id, SharedFile { kept, until }) {
+            if let Err(error) = self.shared.add(id, SharedFile::new(kept, now, SHARE_FOR)) {
                 self.problem(error.to_string());
             }
         }
@@ -126,7 +128,7 @@ impl Service {
 
     /// Notes that a file is no longer shared, though its user did not say so: it does not begin
     /// again.
-    fn note_end_of_sharing(&mut self, id: DownloadId, why: String) {
+    pub(super) fn note_end_of_sharing(&mut self, id: DownloadId, why: String) {
         if let Some(active) = self.active.get(&id) {
             let name = active.name.clone();
             self.note(Happening::SharingEnded { name, why });

@@ -7,6 +7,7 @@ use super::Service;
 use crate::machine::Hours;
 use crate::report::Live;
 use crate::service::queue::{DownloadId, Item, Phase};
+use crate::service::settings::Settings;
 
 /// A download as it is shown.
 #[derive(Clone, Debug, Serialize)]
@@ -16,6 +17,8 @@ pub struct Download {
     pub item: Item,
     /// How far it is; `None` while it does not run.
     pub progress: Option<Snapshot>,
+    /// What it waits for besides its turn, for people.
+    pub waits_for: Option<String>,
 }
 
 /// The service as it is shown.
@@ -76,6 +79,14 @@ impl Service {
         }
     }
 
+    /// What can be changed while it runs.
+    pub(in crate::service) fn settings(&self) -> Settings {
+        Settings {
+            share: self.steward.rules(),
+            download_hours: self.options.download_hours,
+        }
+    }
+
     /// What only the running service knows.
     pub(in crate::service) fn live(&self) -> Live {
         let state = self.steward.state().borrow().clone();
@@ -102,9 +113,12 @@ impl Service {
 
     fn shown(&self, item: &Item) -> Download {
         let active = self.active.get(&item.id);
+        let low = self.disks.low(&item.wanted.folder);
+        let waiting = low.filter(|_| item.phase == Phase::Waiting);
         Download {
             item: item.clone(),
             progress: active.map(|active| active.snapshot),
+            waits_for: waiting.map(ToString::to_string),
         }
     }
 }
