@@ -1,5 +1,6 @@
 //! One download from the request to the report. What comes after it is in `seeding`.
 
+mod existing;
 mod seeding;
 
 use std::path::{Path, PathBuf};
@@ -101,6 +102,7 @@ impl Job {
     /// An object with a manifest: from edges and peers, every group verified.
     async fn verified(mut self, opened: Opened, signed: Signed) -> Result<Report, DownloadError> {
         self.signed = Some(signed.clone());
+        let as_found = signed.clone();
         let (signed, found_at) = (signed.verified, signed.found_at);
         let about = &signed.manifest;
         self.check(&opened, &signed, &found_at)?;
@@ -108,7 +110,11 @@ impl Job {
         let layout = about.layout;
         let target = self.target(Some(about), &opened, |path, overwrite| {
             Storage::verified(path, about.root, layout, overwrite)
-        })?;
+        });
+        let target = match target {
+            Ok(target) => target,
+            Err(error) => return self.already_there(error, &as_found).await,
+        };
         let have = target.storage.have();
         self.announce_start(&target, &opened, Some(&signed), Some(about.size()))
             .await;

@@ -41,6 +41,9 @@ pub struct DownloadRequest {
     pub publisher: Option<PublisherId>,
     /// Whether an existing file of the same name may be replaced. Default: false.
     pub overwrite: bool,
+    /// Whether an existing file that is the object, byte for byte, counts as downloaded; it is hashed
+    /// to know. Default: false.
+    pub take_existing: bool,
     /// Parallel connections to one edge, 1..=16. Default: 4.
     pub connections: u8,
     /// Where to keep what it takes to share the complete file in a later process, see
@@ -69,6 +72,7 @@ impl DownloadRequest {
             wallet: None,
             publisher: None,
             overwrite: false,
+            take_existing: false,
             connections: 4,
             keep: None,
             patience: Duration::from_secs(60),

@@ -316,7 +316,7 @@ impl Steward {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
     use super::*;
     use crate::machine::MinuteOfDay;
@@ -401,6 +401,29 @@ mod tests {
         fs::write(policy, "free-bytes = 2000\n").unwrap();
         steward.look().await;
         assert!(!steward.uploads().is_open());
+    }
+
+    #[tokio::test]
+    async fn a_network_that_becomes_metered_while_it_runs_is_heard_of() {
+        static METERED: AtomicBool = AtomicBool::new(false);
+        let folder = tempfile::tempdir().unwrap();
+        let network = || METERED.load(Ordering::Relaxed);
+        let conditions = Conditions::below(folder.path()).with_network(network);
+        let policy = folder.path().join("policy.toml");
+        let rules = ShareRules::default();
+        let steward = Steward::new(&Home::below(folder.path()), rules, &policy, conditions);
+        let mut changes = steward.state();
+        steward.look().await;
+        assert!(steward.uploads().is_open());
+        for metered in [true, false, true] {
+            changes.mark_unchanged();
+            METERED.store(metered, Ordering::Relaxed);
+            steward.look().await;
+            assert!(changes.has_changed().unwrap());
+            let expected: &[Pause] = if metered { &[Pause::Metered] } else { &[] };
+            assert_eq!(pauses(&steward), expected);
+            assert_eq!(steward.uploads().is_open(), !metered);
+        }
     }
 
     #[tokio::test]

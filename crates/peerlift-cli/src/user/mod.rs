@@ -105,7 +105,18 @@ impl User {
     }
 }
 
+/// The service has no room for what it was asked to keep (RFC 4918 §11.5).
+const INSUFFICIENT_STORAGE: u16 = 507;
+
 fn unanswered(error: &LocalError) -> Failure {
+    if let LocalError::Refused {
+        status: INSUFFICIENT_STORAGE,
+        ..
+    } = error
+    {
+        return Failure::caused(Exit::Storage, "the background service", error)
+            .hint("make room on that disk, and it is kept");
+    }
     Failure::caused(Exit::Other, "the background service", error)
         .hint("`peerlift daemon --stop` ends it; `peerlift doctor` looks for the reason")
 }

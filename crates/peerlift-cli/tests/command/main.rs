@@ -11,6 +11,7 @@ mod commands;
 mod common;
 mod control;
 mod http_errors;
+mod killed;
 mod names;
 mod peers;
 mod plain;

@@ -484,6 +484,61 @@ fn a_full_disk_loses_no_record_and_shares_nothing() {
     let key = "ab".repeat(32);
     world.run(["share", "allow", &key, "--yes"]).fine();
     world.run(["share", "revoke"]).fine();
+    let filler = fill(&world);
+    let refused = world.run(["share", "allow", &key, "--yes"]);
+    assert_eq!(refused.status.code(), Some(6), "{}", refused.stderr);
+    world.get([edge.url("/a")]).fine();
+
+    fs::remove_file(&filler).unwrap();
+    assert_eq!(json(&world, &["share"])["consents"][0]["share"], "off");
+    assert_eq!(json(&world, &["activity"])["intact"], true);
+    world.run(["share", "allow", &key, "--yes"]).fine();
+    assert_eq!(json(&world, &["activity"])["intact"], true);
+}
+
+#[test]
+fn a_disk_that_is_full_under_the_service_is_told_and_loses_nothing() {
+    let world = World::new();
+    let Some(_disk) = Disk::mount(&world.root().join("data"), "size=256k") else {
+        return;
+    };
+    // Downloads go to another disk, and are to be refused by this one alone.
+    world.configure("[share]\ndisk-free = \"0\"\n");
+    let service = Service::start(&world);
+    let queue = |name: &str| world.run(["get", "--queue", &format!("http://127.0.0.1:9/{name}")]);
+    queue("first").fine();
+    let filler = fill(&world);
+    queue("second").failed(6, &["cannot be written down", "downloads.json"]);
+    // It is there and can be asked, and says what is wrong.
+    let status = json(&world, &["status"]);
+    assert_eq!(status["downloads"].as_array().unwrap().len(), 2);
+    let problems = status["service"]["problems"].to_string();
+    assert!(problems.contains("downloads.json"), "{problems}");
+    assert_eq!(json(&world, &["activity"])["intact"], true);
+    fs::remove_file(&filler).unwrap();
+    queue("third").fine();
+    service.kill();
+
+    let service = Service::start(&world);
+    let urls = json(&world, &["status"])["downloads"].to_string();
+    for name in ["first", "second", "third"] {
+        assert!(urls.contains(&format!("/{name}\"")), "{name}: {urls}");
+    }
+    let filler = fill(&world);
+    queue("fourth").failed(6, &["cannot be written down"]);
+    service.kill();
+    fs::remove_file(&filler).unwrap();
+
+    let service = Service::start(&world);
+    let status = json(&world, &["status"]);
+    assert_eq!(status["downloads"].as_array().unwrap().len(), 3, "{status}");
+    assert_eq!(status["service"]["problems"], serde_json::json!([]));
+    assert_eq!(json(&world, &["activity"])["intact"], true);
+    service.kill();
+}
+
+/// Fills the disk of the world's records to the last byte, with the file that is returned.
+fn fill(world: &World) -> PathBuf {
     let filler = world.root().join("data/filler");
     // The last byte fits where the last whole block does not.
     for bytes in [4096, 1] {
@@ -494,15 +549,7 @@ fn a_full_disk_loses_no_record_and_shares_nothing() {
             .unwrap();
         while Write::write_all(&mut &file, &vec![0; bytes]).is_ok() {}
     }
-    let refused = world.run(["share", "allow", &key, "--yes"]);
-    assert_eq!(refused.status.code(), Some(6), "{}", refused.stderr);
-    world.get([edge.url("/a")]).fine();
-
-    fs::remove_file(&filler).unwrap();
-    assert_eq!(json(&world, &["share"])["consents"][0]["share"], "off");
-    assert_eq!(json(&world, &["activity"])["intact"], true);
-    world.run(["share", "allow", &key, "--yes"]).fine();
-    assert_eq!(json(&world, &["activity"])["intact"], true);
+    filler
 }
 
 #[test]

@@ -98,6 +98,8 @@ pub struct Conditions {
     interfaces: PathBuf,
     clock: fn() -> MinuteOfDay,
     free: fn(&Path) -> Option<u64>,
+    /// Says whether the network is metered, in NetworkManager's place.
+    metered: Option<fn() -> bool>,
 }
 
 impl Conditions {
@@ -110,6 +112,7 @@ impl Conditions {
             interfaces: "/sys/class/net".into(),
             clock: MinuteOfDay::now,
             free: disk::free_on_disk,
+            metered: None,
         }
     }
 
@@ -122,6 +125,7 @@ impl Conditions {
             interfaces: root.join("sys/class/net"),
             clock: MinuteOfDay::now,
             free: disk::free_on_disk,
+            metered: None,
         }
     }
 
@@ -135,6 +139,20 @@ impl Conditions {
     #[must_use]
     pub fn with_disks(self, free: fn(&Path) -> Option<u64>) -> Self {
         Self { free, ..self }
+    }
+
+    /// The same, on another network.
+    #[must_use]
+    pub fn with_network(self, metered: fn() -> bool) -> Self {
+        let metered = Some(metered);
+        Self { metered, ..self }
+    }
+
+    async fn is_metered(&self) -> bool {
+        match self.metered {
+            Some(says) => says(),
+            None => metered::is_metered().await,
+        }
     }
 
     /// How many bytes are free on the disk of a folder; `None` when it does not say.
@@ -159,7 +177,7 @@ impl Conditions {
         {
             return Some(Pause::Vpn { interface });
         }
-        if rules.metered && metered::is_metered().await {
+        if rules.metered && self.is_metered().await {
             return Some(Pause::Metered);
         }
         None

@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use super::http::{BODY_BYTES_MAX, Outcome, Refusal, body, response, value};
 use super::listen::Listening;
-use super::owner::{Ending, Handle, Service};
+use super::owner::{Handle, Service, Uncertain};
 use super::port::Port;
 use super::questions::questions;
 use super::queue::{DownloadId, Priority, QueueError, Wanted};
@@ -487,8 +487,13 @@ impl Api {
         &self,
         job: impl FnOnce(&mut Service) -> T + Send + 'static,
     ) -> Result<T, Refusal> {
-        let ending = |Ending| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Ending);
-        self.handle.call(job).await.map_err(ending)
+        self.handle.call(job).await.map_err(|uncertain| {
+            let status = match uncertain {
+                Uncertain::Ending => StatusCode::SERVICE_UNAVAILABLE,
+                Uncertain::Unsaved(_) => StatusCode::INSUFFICIENT_STORAGE,
+            };
+            Refusal::new(status, uncertain)
+        })
     }
 
     fn log(&self) -> ActivityLog {

@@ -50,27 +50,36 @@ pub(super) struct Handle {
     jobs: mpsc::Sender<Job>,
 }
 
-/// The service has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the background service is ending")]
-pub(super) struct Ending;
+/// Why what was asked for is not certain.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Uncertain {
+    /// The service has ended.
+    #[error("the background service is ending")]
+    Ending,
+    /// It is done and will be forgotten with the service, unless it can be written down by then.
+    #[error("it holds for now and cannot be written down: {0}")]
+    Unsaved(String),
+}
 
 impl Handle {
     /// Lets the owner do something and waits for what comes of it.
     pub(super) async fn call<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Service) -> T + Send + 'static,
-    ) -> Result<T, Ending> {
+    ) -> Result<T, Uncertain> {
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |service| {
+            let before = service.changes;
             let result = job(service);
+            let has_changed = service.changes != before;
             // What is answered is on disk: a crash takes nothing back that was said.
             service.carry_out();
+            let unsaved = service.unsaved.clone().filter(|_| has_changed);
             // The caller may have hung up.
-            let _ = reply.send(result);
+            let _ = reply.send(unsaved.map_or(Ok(result), |why| Err(Uncertain::Unsaved(why))));
         });
-        self.jobs.send(job).await.map_err(|_| Ending)?;
-        answer.await.map_err(|_| Ending)
+        self.jobs.send(job).await.map_err(|_| Uncertain::Ending)?;
+        answer.await.map_err(|_| Uncertain::Ending)?
     }
 }
 
@@ -103,6 +112,10 @@ pub(super) struct Service {
     used: Instant,
     problems: Vec<String>,
     dirty: bool,
+    /// Counts changes of the queue.
+    changes: u64,
+    /// Why the queue could not be written down the last time, if it could not.
+    unsaved: Option<String>,
 }
 
 /// A download under way.
@@ -149,6 +162,8 @@ pub(super) fn new(options: Options, stop: CancellationToken) -> (Owner, Handle) 
         used: Instant::now(),
         problems: Vec::new(),
         dirty: false,
+        changes: 0,
+        unsaved: None,
         options,
     };
     (
@@ -282,6 +297,7 @@ impl Service {
     /// Changes the queue and carries out what that means.
     pub(super) fn change<T>(&mut self, change: impl FnOnce(&mut Queue) -> T) -> T {
         self.dirty = true;
+        self.changes += 1;
         change(&mut self.queue)
     }
 
@@ -414,8 +430,11 @@ impl Service {
 
     fn save(&mut self) {
         match self.queue_file.save(&self.queue) {
-            Ok(()) => self.dirty = false,
-            Err(error) => self.problem(error.to_string()),
+            Ok(()) => (self.dirty, self.unsaved) = (false, None),
+            Err(error) => {
+                self.unsaved = Some(error.to_string());
+                self.problem(error.to_string());
+            }
         }
     }
 
@@ -482,6 +501,8 @@ impl Service {
         });
         let mut request = DownloadRequest::new(urls, Output::Folder(folder));
         request.keep = Some(self.shared.base(id));
+        // A crash may have come after the file was put in place and before that was written down.
+        request.take_existing = true;
         let task = self.begin(id, name);
         self.tasks.spawn(task.run(request));
     }
