@@ -49,12 +49,17 @@ def measure(stage, film) -> Idle:
                                  content=film)
     download.wait_report()
     time.sleep(SETTLE_SECONDS)
-    before, sent, at = Tasks(download.program.pid), net["home"].sent(), time.monotonic()
-    time.sleep(SECONDS)
-    after, seconds = Tasks(download.program.pid), time.monotonic() - at
+    return rest(download.program, net["home"], SECONDS)
+
+
+def rest(program, host, seconds) -> Idle:
+    """What a program in a host does in a time in which nobody wants anything of it."""
+    before, sent, at = Tasks(program.pid), host.sent(), time.monotonic()
+    time.sleep(seconds)
+    after, seconds = Tasks(program.pid), time.monotonic() - at
     return Idle((after.running_seconds - before.running_seconds) / seconds,
                 (after.wakeups - before.wakeups) / seconds, after.rss_bytes,
-                (net["home"].sent() - sent) / seconds * 3600)
+                (host.sent() - sent) / seconds * 3600)
 
 
 class Tasks:
