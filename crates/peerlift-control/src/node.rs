@@ -273,10 +273,12 @@ async fn upgrade(
             let run = session::run(socket, id, visitor, context, place_at_door);
             // Tracked, so that a shutdown waits for it.
             let run = shared.tasks.track_future(run);
-            async move {
+            // Apart, and so no larger than it has to be: the task that it is awaited in keeps room
+            // for the upgrade as well.
+            Box::pin(async move {
                 run.await;
                 drop(seat);
-            }
+            })
         })
 }
 
@@ -305,9 +307,9 @@ impl Shared {
     }
 }
 
-/// What is read from a session at once. Messages of clients have some hundred bytes; the memory is
-/// kept for as long as the session lasts.
-const READ_BUFFER_BYTES: usize = 512;
+/// What is read from a session at once. Most messages of clients have fewer than a hundred bytes; the
+/// memory is kept for as long as the session lasts.
+const READ_BUFFER_BYTES: usize = 128;
 
 /// When clients come back to a node that is full.
 const FULL_RETRY: Duration = Duration::from_secs(30);

@@ -35,18 +35,18 @@ pub(crate) struct SessionContext {
 }
 
 /// Runs a session to its end.
-pub(crate) async fn run(
+///
+/// What the session is made of is put together before the future begins: what is handed to an
+/// `async fn` and moved on in it has its place there twice.
+pub(crate) fn run(
     socket: WebSocket,
     id: SessionId,
     visitor: Visitor,
     context: Arc<SessionContext>,
     place_at_door: Option<Extension<Arc<Place>>>,
-) {
+) -> impl Future<Output = ()> + Send + use<> {
     let mut nonce = [0; 32];
-    if getrandom::fill(&mut nonce).is_err() {
-        // A machine without randomness can let nobody in.
-        return;
-    }
+    let is_random = getrandom::fill(&mut nonce).is_ok();
     let facts = Arc::clone(&context.facts);
     let (conversation, challenge) = Conversation::begin(id, visitor, facts, nonce, unix_now());
     let (sender, orders) = mailbox::new(ORDERS_MAX);
@@ -57,15 +57,27 @@ pub(crate) async fn run(
         pass: Pass::new(nonce),
         context,
     };
-    // Apart, so that an idle session does not carry the memory of its login.
-    let login = Box::pin(session.log_in(sender, challenge)).await;
-    drop(place_at_door);
-    let end = match login {
-        Ok(()) => session.serve().await,
-        Err(end) => end,
-    };
-    Box::pin(session.end(end)).await;
+    // A machine without randomness can let nobody in.
+    let login = is_random.then(|| Box::new((sender, challenge, place_at_door)));
+    async move {
+        let Some(login) = login else {
+            return;
+        };
+        // Apart, so that an idle session does not carry the memory of its login.
+        let end = match Box::pin(session.log_in(login)).await {
+            Ok(()) => session.serve().await,
+            Err(end) => end,
+        };
+        Box::pin(session.end(end)).await;
+    }
 }
+
+/// What a login needs: where orders go, what is to be answered, and the place at the door until then.
+type LoginParts = (
+    mailbox::Sender<Output>,
+    ServerMessage,
+    Option<Extension<Arc<Place>>>,
+);
 
 struct Session {
     socket: WebSocket,
@@ -77,11 +89,8 @@ struct Session {
 }
 
 impl Session {
-    async fn log_in(
-        &mut self,
-        orders: mailbox::Sender<Output>,
-        challenge: ServerMessage,
-    ) -> Result<(), End> {
+    async fn log_in(&mut self, parts: Box<LoginParts>) -> Result<(), End> {
+        let (orders, challenge, place_at_door) = *parts;
         let stop = self.context.stop.clone();
         let in_time = timeout(LOGIN_MAX, self.introduce(orders, challenge));
         let result = match stop.run_until_cancelled(in_time).await {
@@ -96,6 +105,7 @@ impl Session {
             Ok(()) => self.context.metrics.logins.inc(),
             Err(_) => self.context.metrics.failed_logins.inc(),
         };
+        drop(place_at_door);
         result
     }
 
@@ -127,6 +137,8 @@ impl Session {
         Ok(())
     }
 
+    /// What is done about a message or an order is apart, for as long as it takes: an idle session
+    /// would carry room for it, some four kibibytes.
     async fn serve(&mut self) -> End {
         let stop = self.context.stop.clone();
         let mut blocked = self.context.access.blocked();
@@ -138,17 +150,17 @@ impl Session {
             let result = tokio::select! {
                 Ok(()) = blocked.changed() => {
                     let list = block_list(&blocked.borrow_and_update());
-                    self.send(&list).await
+                    Box::pin(self.send(&list)).await
                 }
                 Ok(()) = ticket_keys.changed() => {
                     let keys = ticket_keys.borrow_and_update().clone();
-                    self.send(&ServerMessage::TicketKeys { keys }).await
+                    Box::pin(self.send(&ServerMessage::TicketKeys { keys })).await
                 }
                 message = receive(&mut self.socket) => match message {
-                    Ok(message) => self.hear(message).await,
+                    Ok(message) => Box::pin(self.hear(message)).await,
                     Err(end) => Err(end),
                 },
-                order = self.orders.recv() => self.obey(order).await,
+                order = self.orders.recv() => Box::pin(self.obey(order)).await,
                 () = stop.cancelled() => Err(End::Stopped),
             };
             if let Err(end) = result {
