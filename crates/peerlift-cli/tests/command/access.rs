@@ -426,8 +426,8 @@ fn a_block_stops_sharing_downloading_and_the_edge() {
     let told = market.shop.operate(&["blocked"]).fine();
     assert_eq!(told.text(), format!("object     {root}\n"));
     loading.wait().failed(3, &["the operator has blocked"]);
-    let blocked = |event: &serde_json::Value| event["text"].as_str().unwrap().contains("blocked");
-    sharing.event_with("warning", blocked);
+    let blocked = |event: &serde_json::Value| event["why"].as_str().unwrap().contains("blocked");
+    sharing.event_with("sharing-ended", blocked);
     sharing.wait().fine();
     let (head, _) = market.shop.serving.ask("/f.peerlift");
     assert!(head.starts_with("HTTP/1.1 410"), "{head}");
@@ -473,8 +473,8 @@ fn a_block_reaches_every_client_and_every_edge() {
     shop.operate(&["block", &shop.root()]).fine();
     for (_world, mut sharing) in sharers {
         let blocked =
-            |event: &serde_json::Value| event["text"].as_str().unwrap().contains("blocked");
-        sharing.event_with("warning", blocked);
+            |event: &serde_json::Value| event["why"].as_str().unwrap().contains("blocked");
+        sharing.event_with("sharing-ended", blocked);
         sharing.wait().fine();
     }
     // What was promised, six times what it takes.

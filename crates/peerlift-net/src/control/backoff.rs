@@ -69,6 +69,31 @@ mod tests {
     }
 
     #[test]
+    fn clients_that_are_refused_together_come_back_apart() {
+        // Knuth's MMIX generator; its upper half.
+        let mut state = 1_u64;
+        let mut random = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            f64::from(u32::try_from(state >> 32).unwrap()) / f64::from(u32::MAX)
+        };
+        // A thousand clients, each refused at the same moment and then four times more.
+        let mut seconds = std::collections::BTreeMap::<u64, u32>::new();
+        for _ in 0..1000 {
+            let mut backoff = Backoff::new();
+            let waits = (0..5).map(|_| backoff.next_delay(None, random()));
+            *seconds
+                .entry(waits.sum::<Duration>().as_secs())
+                .or_default() += 1;
+        }
+        // Between half and all of 1 + 2 + 4 + 8 + 16 seconds, no second with much more than an eighth.
+        let (first, last) = (seconds.keys().min(), seconds.keys().max());
+        assert!(first >= Some(&15) && last <= Some(&30), "{seconds:?}");
+        assert!(seconds.values().all(|count| *count <= 160), "{seconds:?}");
+    }
+
+    #[test]
     fn a_node_may_ask_for_patience() {
         let asked = Some(Duration::from_secs(30));
         let delay = |asked, jitter| Backoff::new().next_delay(asked, jitter);

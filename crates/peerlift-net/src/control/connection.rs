@@ -1,5 +1,6 @@
 //! One WebSocket to a control node, carrying messages.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,7 +76,7 @@ impl ControlError {
 pub(super) struct Connection(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Connection {
-    pub(super) async fn open(url: &Url) -> Result<Self, ControlError> {
+    pub(super) async fn open(url: &Url, tls: Connector) -> Result<Self, ControlError> {
         let mut request = socket_url(url)
             .and_then(|url| url.as_str().into_client_request().ok())
             .ok_or_else(|| ControlError::Url(url.clone()))?;
@@ -86,7 +87,6 @@ impl Connection {
         let config = WebSocketConfig::default()
             .max_message_size(Some(SERVER_MESSAGE_BYTES_MAX))
             .max_frame_size(Some(SERVER_MESSAGE_BYTES_MAX));
-        let tls = tls_connector()?;
         let (socket, _) = connect_async_tls_with_config(request, Some(config), true, Some(tls))
             .await
             .map_err(unreachable)?;
@@ -133,7 +133,7 @@ const PROBE_AFTER: Duration = Duration::from_secs(120);
 const PROBE_EVERY: Duration = Duration::from_secs(15);
 const PROBES: u32 = 4;
 
-fn probe(stream: &MaybeTlsStream<TcpStream>) -> std::io::Result<()> {
+fn probe(stream: &MaybeTlsStream<TcpStream>) -> io::Result<()> {
     let tcp = match stream {
         MaybeTlsStream::Plain(tcp) => tcp,
         MaybeTlsStream::Rustls(tls) => tls.get_ref().0,
@@ -163,10 +163,38 @@ fn socket_url(url: &Url) -> Option<Url> {
     Some(url)
 }
 
-fn tls_connector() -> Result<Connector, ControlError> {
-    let config = crate::tls::client_config(&[b"http/1.1"])
-        .map_err(|error| unreachable(tungstenite::Error::Io(std::io::Error::other(error))))?;
-    Ok(Connector::Rustls(Arc::new(config)))
+/// How TLS is spoken with one node. Kept over reconnects: the machine's trust anchors take a while
+/// to read, and a node that knows the client needs no signature to let it in again (RFC 8446 §2.2).
+#[derive(Default)]
+pub(super) struct Tls(Option<Arc<rustls::ClientConfig>>);
+
+impl Tls {
+    /// For a connection to this URL.
+    pub(super) fn connector(&mut self, url: &Url) -> Result<Connector, ControlError> {
+        if matches!(url.scheme(), "http" | "ws") {
+            return Ok(Connector::Plain);
+        }
+        let config = match self.0.take() {
+            Some(config) => config,
+            None => crate::tls::client_config(&[b"http/1.1"])
+                .map(Arc::new)
+                .map_err(|error| unreachable(tungstenite::Error::Io(io::Error::other(error))))?,
+        };
+        self.0 = Some(Arc::clone(&config));
+        Ok(Connector::Rustls(config))
+    }
+
+    /// Forgets what was read when it may be out of date: the node was not believed.
+    pub(super) fn note(&mut self, error: &ControlError) {
+        if let ControlError::Unreachable(error) = error
+            && let tungstenite::Error::Io(error) = error.as_ref()
+            && error
+                .get_ref()
+                .is_some_and(|inner| inner.is::<rustls::Error>())
+        {
+            self.0 = None;
+        }
+    }
 }
 
 fn unreachable(error: tungstenite::Error) -> ControlError {

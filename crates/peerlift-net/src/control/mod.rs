@@ -33,7 +33,7 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::token::Wallet;
-use connection::Connection;
+use connection::{Connection, Tls};
 use machine::{Act, Machine};
 
 pub use connection::ControlError;
@@ -142,6 +142,7 @@ impl ControlSession {
             events,
             started: Instant::now(),
             wire: Wire::None,
+            tls: Tls::default(),
         };
         tasks.spawn(task.run(stop));
         (Self { commands }, event_receiver)
@@ -198,6 +199,7 @@ struct Task {
     events: mpsc::Sender<ControlEvent>,
     started: Instant,
     wire: Wire,
+    tls: Tls,
 }
 
 /// The way to the node, if there is one.
@@ -271,7 +273,8 @@ impl Task {
         match act {
             Act::Connect => {
                 let url = self.url.clone();
-                let opening = async move { Connection::open(&url).await };
+                let tls = self.tls.connector(&url);
+                let opening = async move { Connection::open(&url, tls?).await };
                 self.wire = Wire::Opening(Box::pin(opening));
             }
             Act::Send(message) => {
@@ -296,6 +299,7 @@ impl Task {
     }
 
     fn lose(&mut self, error: ControlError) {
+        self.tls.note(&error);
         self.wire = Wire::None;
         let now = self.now();
         self.machine.handle_lost(error, now, random_fraction());
