@@ -46,6 +46,9 @@ const TICK: Duration = Duration::from_millis(250);
 /// keeps its room on the disk until then.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
+/// The same of what is complete and shared: days of it, mostly without anything to see.
+const TICK_SEEDING: Duration = Duration::from_secs(1);
+
 /// How long to look for peers once no source at all is left.
 const SEARCH_MAX: Duration = Duration::from_secs(10);
 
@@ -73,6 +76,8 @@ pub(crate) struct Transfer {
     /// an unfinished one, the store has forgotten what was damaged.
     unreadable: Option<StoreError>,
     progress: Progress,
+    /// The last snapshot that was sent.
+    shown: Option<Snapshot>,
     ledger: Ledger,
     frontier: watch::Sender<u32>,
     patience: Duration,
@@ -142,6 +147,7 @@ impl Transfer {
             fault: None,
             unreadable: None,
             progress: parts.progress,
+            shown: None,
             ledger: Ledger::new(have),
             frontier: watch::Sender::new(frontier),
             patience: parts.patience,
@@ -186,7 +192,7 @@ impl Transfer {
     /// A [`DownloadError`] when the disk fails, or when no source is left or delivers anything.
     pub(crate) async fn download(&mut self) -> Result<(), DownloadError> {
         let mut watchdog = Watchdog::new(self.patience);
-        let mut tick = ticker();
+        let mut tick = ticker(TICK);
         loop {
             self.carry_out();
             if self.blocked {
@@ -216,7 +222,7 @@ impl Transfer {
 
     /// Serves others for as long as it is polled. Says why it may not go on.
     pub(crate) async fn seed(&mut self) -> SeedEnd {
-        let (mut tick, mut look) = (ticker(), interval(LOOK_EVERY));
+        let (mut tick, mut look) = (ticker(TICK_SEEDING), interval(LOOK_EVERY));
         self.unreadable = None;
         loop {
             self.carry_out();
@@ -517,7 +523,11 @@ impl Transfer {
             eta_s: status.eta.map(|eta| eta.as_secs()),
             seeding,
         };
-        self.progress.send(ClientEvent::Progress(snapshot));
+        // What is shared mostly rests, and whoever reads is not woken for nothing.
+        if !seeding || self.shown != Some(snapshot) {
+            self.shown = Some(snapshot);
+            self.progress.send(ClientEvent::Progress(snapshot));
+        }
     }
 
     fn tell(&mut self, event: Event) {
@@ -603,8 +613,8 @@ fn frontier(have: &GroupSet) -> u32 {
         .map_or(0, |run| run.end())
 }
 
-fn ticker() -> tokio::time::Interval {
-    let mut tick = interval(TICK);
+fn ticker(every: Duration) -> tokio::time::Interval {
+    let mut tick = interval(every);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     tick
 }
