@@ -4,6 +4,7 @@
 //! loopback port, where [`super::guard`] does.
 
 use std::convert::Infallible;
+use std::io;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -401,15 +402,17 @@ impl Api {
     async fn change_settings(&self, bytes: &Bytes) -> Outcome {
         let new: Settings = body(bytes)?;
         settings::check(&new.share).map_err(Refusal::bad)?;
-        settings::write(&self.options.settings, &new).map_err(Refusal::broken)?;
-        self.ask(move |service| {
+        // Written where it takes effect: of two who change it at once the later one holds in both.
+        let written = self.ask(move |service| {
+            settings::write(&service.options.settings, &new)?;
             service.steward.set_rules(new.share);
             service.options.download_hours = new.download_hours;
             service.note(Happening::SettingsChanged {
                 what: settings::words(&new),
             });
-        })
-        .await?;
+            io::Result::Ok(())
+        });
+        written.await?.map_err(Refusal::broken)?;
         self.shown(&new)
     }
 
