@@ -35,17 +35,28 @@ for at = 1, #rings - 1 do allot(rings[at], left - reserve) end
 allot(rings[#rings], left)
 for at = 1, #rings - 1 do allot(rings[at], left) end
 
--- Every so-many-th from a random one on: each holder is as likely as any other.
+-- Every so-many-th from a random one on: each holder is as likely as any other. By fours, as a call
+-- for each one would be most of the price; a small ring is taken as a whole.
 local members = {}
+local function take(ring, offset, count)
+  while count > 0 do
+    local hole = ring.hole_from - ring.from
+    local rank, most = ring.from + offset, ring.count - offset
+    if offset < hole then most = hole - offset
+    else rank = rank + (ring.hole_to - ring.hole_from) end
+    most = math.min(most, count)
+    for _, member in ipairs(redis.call('ZRANGE', by_place, rank, rank + most - 1)) do
+      members[#members + 1] = member
+    end
+    count, offset = count - most, (offset + most) % ring.count
+  end
+end
 for _, ring in ipairs(rings) do
   if ring.take > 0 then
     local stride = math.floor(ring.count / ring.take)
-    for step = 0, ring.take - 1 do
-      local offset = (draw + step * stride) % ring.count
-      local rank = ring.from + offset
-      if rank >= ring.hole_from then rank = rank + (ring.hole_to - ring.hole_from) end
-      local found = redis.call('ZRANGE', by_place, rank, rank)
-      members[#members + 1] = found[1]
+    local run = stride == 1 and ring.take or 4
+    for step = 0, ring.take - 1, run do
+      take(ring, (draw + step * stride) % ring.count, math.min(run, ring.take - step))
     end
   end
 end
