@@ -9,6 +9,7 @@ use crate::limit;
 use crate::model::Model;
 use crate::outcome::{Ending, Outcome};
 use crate::plan::Plan;
+use crate::supply::peers_could;
 
 /// A run beside its edge-only twin. Bytes are payload, times seconds.
 #[derive(Clone, Debug, Serialize)]
@@ -37,6 +38,8 @@ pub struct Summary {
     pub edge_cost: f64,
     /// Bytes from peers by delivered bytes.
     pub peer_share: f64,
+    /// The most that it could have been: [`peers_could`]. Not counted of a fluid.
+    pub peers_could: Option<f64>,
     /// Bytes that stayed within one network by bytes that left peers.
     pub near_share: f64,
     /// The mean of the downloads' peer efficiencies.
@@ -132,6 +135,7 @@ impl Summary {
             edge_share: outcome.edge_share(),
             edge_cost: gib * plan.edge.price_per_gib,
             peer_share: outcome.peer_share(),
+            peers_could: (plan.model == Model::Groups).then(|| peers_could(plan, outcome)),
             near_share: outcome.near_share(),
             mean_efficiency: outcome.mean_efficiency(),
             wasted_share: outcome.wasted_bytes() as f64 / delivered,
@@ -186,6 +190,9 @@ impl fmt::Display for Summary {
             gib(self.edge_bytes_alone),
             self.edge_cost
         );
+        let could = self.peers_could.map(percent);
+        let could = could.map(|most| format!(", of {most} that they could have brought"));
+        let from_peers = percent(self.peer_share) + &could.unwrap_or_default();
         let twin = format!("{}, {} slower", quantiles(&self.twin, 3), self.slower);
         let (model, nearby) = match self.model {
             Model::Groups => ("", percent(self.near_share)),
@@ -199,7 +206,7 @@ impl fmt::Display for Summary {
             ("downloads", ended),
             ("delivered", gib(self.delivered_bytes)),
             ("edge", edge),
-            ("from peers", percent(self.peer_share)),
+            ("from peers", from_peers),
             ("of it nearby", nearby),
             ("peer efficiency", percent(self.mean_efficiency)),
             ("wasted", percent(self.wasted_share)),

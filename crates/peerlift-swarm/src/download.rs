@@ -362,6 +362,7 @@ impl Swarm {
             sum: self.books.down.rate(now).unwrap_or_default(),
             edge_driven: self.is_edge_driven(now),
             drivers: self.pledges.pledgers(),
+            seeded: self.has_seed(),
         };
         self.twin.observe(sight, now);
     }
@@ -392,6 +393,7 @@ impl Swarm {
     /// A thrifty download lets peers take the edge's place where they can.
     fn yielded(&mut self, want: Want, now: Timestamp) -> Want {
         let (Want::Rate { rate, inject }, Goal::Thrifty) = (want, self.config.goal) else {
+            self.lanes.open_all();
             return want;
         };
         let look = Look {
@@ -399,8 +401,17 @@ impl Swarm {
             sum: self.twin.sum(),
             lag: self.twin.progress().saturating_sub(self.books.done),
             size: self.layout.size(),
+            peers: self.books.peers.rate(now).unwrap_or_default(),
         };
-        let rate = self.yields.apply(rate, look, now);
+        if self.has_seed() && !self.twin.is_crowded() {
+            self.lanes.look(look);
+        } else {
+            self.lanes.open_all();
+        }
+        let (rate, needed) = self.yields.apply(rate, look, now);
+        if needed {
+            self.twin.on_needed(self.books.done, now);
+        }
         Want::Rate { rate, inject }
     }
 

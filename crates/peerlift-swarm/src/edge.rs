@@ -45,7 +45,7 @@ impl Want {
         let wanted = match goal {
             Goal::Fastest | Goal::InOrder => return Self::Everything,
             Goal::Thrifty => {
-                let Some(rate) = twin.rate().filter(|_| !twin.is_listening()) else {
+                let Some(rate) = twin.rate().filter(|_| !twin.is_probing()) else {
                     return Self::Everything;
                 };
                 // The rate may be a stranger's word.
@@ -209,6 +209,7 @@ mod tests {
                 sum: Rate::from_bytes_per_s(MIB),
                 edge_driven: true,
                 drivers: 0,
+                seeded: false,
             };
             twin.observe(sight, at(tick * 250));
         }

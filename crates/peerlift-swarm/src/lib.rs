@@ -45,6 +45,7 @@ mod edge;
 mod endgame;
 mod event;
 mod holdings;
+mod lanes;
 mod meter;
 mod output;
 mod picker;

@@ -10,7 +10,7 @@ use crate::endgame::{Helper, Straggler, rescue};
 use crate::holdings::Holdings;
 use crate::picker::{Wanted, commonest_run, rarest_run, scattered_run, stream_run, stream_window};
 use crate::requests::{Claim, Request};
-use crate::source::{Kind, Peer, Source};
+use crate::source::{Edge, Kind, Peer, Source};
 use crate::swarm::Swarm;
 use crate::{Cause, Goal, Output, SourceId};
 
@@ -45,10 +45,10 @@ impl Swarm {
     }
 
     /// Whether the edge is listened to alone, so that a thrifty download knows what it must not
-    /// fall behind.
+    /// fall behind. Beside a seed it need not be, at first.
     fn is_listening(&self) -> bool {
         let edge = self.sources.values().any(|source| source.edge().is_some());
-        self.config.goal == Goal::Thrifty && self.twin.is_listening() && edge
+        self.config.goal == Goal::Thrifty && edge && self.twin.is_listening(self.has_seed())
     }
 
     fn plan_peer(&mut self, id: SourceId, now: Timestamp) {
@@ -122,8 +122,10 @@ impl Swarm {
 
     fn plan_edge(&mut self, id: SourceId, now: Timestamp) {
         self.fill_lanes(id, now);
-        if let Some(source) = self.sources.get_mut(&id) {
-            source.note_lanes(now);
+        let lanes = |edge: &Edge| self.lanes.open(edge.lanes);
+        let lanes = self.sources.get(&id).and_then(Source::edge).map(lanes);
+        if let (Some(lanes), Some(source)) = (lanes, self.sources.get_mut(&id)) {
+            source.note_lanes(lanes, now);
         }
     }
 
@@ -135,7 +137,7 @@ impl Swarm {
             let Some(edge) = source.edge() else {
                 return;
             };
-            let idle = source.requests < usize::from(edge.lanes);
+            let idle = source.requests < usize::from(self.lanes_to_use(source, edge, now));
             if !idle || source.conduct.is_resting(now) || self.claims.open().is_empty() {
                 return;
             }
@@ -144,6 +146,19 @@ impl Swarm {
                 return;
             };
             self.ask(id, run, (Claim::First, cause), now);
+        }
+    }
+
+    /// One more than the peers leave it when what is under way will be here before what is asked now
+    /// begins to come.
+    fn lanes_to_use(&self, source: &Source, edge: &Edge, now: Timestamp) -> u8 {
+        let open = self.lanes.open(edge.lanes);
+        let round_trips = source.latency(now) * 2;
+        let ends = source.in_flight < source.rate(now).bytes_in(round_trips);
+        if ends {
+            (open + 1).min(edge.lanes)
+        } else {
+            open
         }
     }
 

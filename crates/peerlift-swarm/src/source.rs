@@ -132,9 +132,9 @@ impl Source {
 
     /// Keeps the record of driven lanes. To be called when the plan is made: between the end of a
     /// request and the next one a lane is not idle.
-    pub(crate) fn note_lanes(&mut self, now: Timestamp) {
+    pub(crate) fn note_lanes(&mut self, open: u8, now: Timestamp) {
         if let Kind::Edge(edge) = &mut self.kind {
-            if self.requests < usize::from(edge.lanes) {
+            if self.requests < usize::from(open) {
                 edge.driven_since = None;
             } else {
                 edge.driven_since.get_or_insert(now);

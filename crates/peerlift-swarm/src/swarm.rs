@@ -14,6 +14,8 @@ use crate::announce::Announcer;
 use crate::claims::Claims;
 use crate::edge::Valve;
 use crate::endgame::Budget;
+use crate::holdings::Holdings;
+use crate::lanes::Lanes;
 use crate::meter::Meter;
 use crate::picker::EdgeCursor;
 use crate::pledges::Pledges;
@@ -54,6 +56,7 @@ pub struct Swarm {
     pub(crate) valve: Valve,
     /// How far the edge gives way to peers.
     pub(crate) yields: Yield,
+    pub(crate) lanes: Lanes,
     pub(crate) budget: Budget,
     /// Something happened that may leave a source with nothing to do but help others.
     pub(crate) rescue_due: bool,
@@ -119,6 +122,7 @@ impl Swarm {
             told_share: None,
             valve: Valve::new(now),
             yields: Yield::new(now),
+            lanes: Lanes::default(),
             budget: Budget::new(layout.group_count()),
             rescue_due: false,
             announcer: Announcer::new(config.limits.announce_interval),
@@ -321,6 +325,15 @@ impl Swarm {
     }
 
     /// The connected peers.
+    /// Whether a peer is here that has everything and may be asked.
+    pub(crate) fn has_seed(&self) -> bool {
+        let seeds = |source: &Source| {
+            let peer = source.peer();
+            peer.is_some_and(|peer| !peer.choking && matches!(peer.holdings, Holdings::All))
+        };
+        self.sources.values().any(seeds)
+    }
+
     pub(crate) fn peers(&self) -> impl Iterator<Item = (SourceId, &Source)> {
         let peers = self
             .sources

@@ -13,6 +13,9 @@
 //! * an edge that gives clearly less than it once gave, although the downlink has room, is shared
 //!   among the [`Crowd`], and what it gives then is the twin's fair share. It goes on to count when
 //!   the edge rests because peers do its work;
+//! * where a peer has everything, the edge is not listened to alone: what it and the seeds bring
+//!   together is no less than it would bring, and stands for it until the pace is lost while the
+//!   edge gives way; only then is the edge heard;
 //! * who comes late to such a crowd finds the edge at rest. It hears the fair share from peers that
 //!   have measured it, and believes the upper quartile: liars would have to be many.
 
@@ -41,6 +44,8 @@ pub(crate) struct Sight {
     pub(crate) edge_driven: bool,
     /// How many peers say that they fetch from an edge.
     pub(crate) drivers: usize,
+    /// Whether a peer has everything.
+    pub(crate) seeded: bool,
 }
 
 /// The imagined edge-only download.
@@ -63,6 +68,13 @@ pub(crate) struct Twin {
     sum: Rate,
     /// What the edge had delivered, and everybody, at the last looks, oldest first.
     looks: [(Timestamp, u64, u64); 4],
+    /// Whether a peer had everything at the last look.
+    seeded: bool,
+    /// Whether what is believed of the edge is what it and seeds brought together, which is no less
+    /// than it would bring alone.
+    mixed: bool,
+    /// When the edge was first asked, and what was here.
+    began: (Timestamp, u64),
     /// The edge is listened to once more, since then.
     probing: Option<Timestamp>,
     /// How large the crowd was at the last probe.
@@ -118,6 +130,9 @@ impl Twin {
             roomy: 0,
             sum: Rate::default(),
             looks: [(now, 0, 0); 4],
+            seeded: false,
+            mixed: false,
+            began: (now, 0),
             probing: None,
             probed: 0,
             seen: now,
@@ -128,6 +143,7 @@ impl Twin {
     pub(crate) fn begin(&mut self, done: u64, now: Timestamp) {
         if matches!(self.knowledge, Knowledge::Nothing) {
             self.progress = done;
+            self.began = (now, done);
             self.knowledge = Knowledge::Young {
                 began: now,
                 first_byte: None,
@@ -165,28 +181,12 @@ impl Twin {
         self.seen = now;
         self.judge(now);
         let heard = self.look(sight.edge_bytes, sight.done, now);
-        match &mut self.knowledge {
+        match self.knowledge {
             Knowledge::Nothing => {}
-            Knowledge::Young { began, first_byte } => {
-                // Alone it would have no more than has come from all together; and no more than
-                // its share, where that is told.
-                let share = self.fair.map_or(u64::MAX, |fair| fair.bytes_in(passed));
-                self.progress = self.progress.saturating_add(share).min(sight.done);
-                if sight.edge_bytes > 0 {
-                    first_byte.get_or_insert(now);
-                }
-                let old = first_byte.is_some_and(|first| now.since(first) >= Self::LISTEN);
-                let deaf = first_byte.is_none() && now.since(*began) >= Self::FIRST_BYTE_MAX;
-                if old || deaf {
-                    // An edge that was asked for less than its share says nothing of what it can;
-                    // but more than several times what arrives at all is nobody's share.
-                    let most = Rate::from_bytes_per_s(heard.sum.bytes_per_s().saturating_mul(4));
-                    let least = self.fair.unwrap_or_default().min(most);
-                    self.knowledge = Knowledge::Rate(heard.edge.max(least));
-                }
-            }
+            Knowledge::Young { .. } => self.hear(sight, heard, passed, now),
             Knowledge::Rate(_) => {
-                self.probe(sight, heard, now);
+                self.probe(sight, heard, passed, now);
+                self.raise(heard.sum);
                 if sight.edge_driven && self.probing.is_none() {
                     self.learn(sight, now);
                     self.bound(heard.sum);
@@ -218,9 +218,30 @@ impl Twin {
         self.sum
     }
 
-    /// Whether only the edge is to be asked, so that it can be heard.
-    pub(crate) fn is_listening(&self) -> bool {
-        self.rate().is_none() || self.probing.is_some()
+    /// Whether only the edge is to be asked, so that it can be heard. Where somebody has
+    /// everything, everybody is asked at once, and what all bring together is the pace until
+    /// it turns out that the edge cannot give way.
+    pub(crate) fn is_listening(&self, seeded: bool) -> bool {
+        self.rate().is_none() && !seeded || self.is_probing()
+    }
+
+    /// Whether the edge, not the downlink, is what all wait for.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.fair.is_some()
+    }
+
+    /// Whether the edge is listened to once more.
+    pub(crate) fn is_probing(&self) -> bool {
+        self.probing.is_some()
+    }
+
+    /// The pace was lost when the edge gave way: what it brings alone has to be known now.
+    pub(crate) fn on_needed(&mut self, done: u64, now: Timestamp) {
+        let believed = self.rate().unwrap_or_default();
+        let left = believed.time_for(self.size.saturating_sub(done));
+        if self.mixed && self.probing.is_none() && left > Self::PROBE * 3 {
+            self.probing = Some(now);
+        }
     }
 
     /// Bytes the twin would have now; it runs on past the end of the object.
@@ -231,11 +252,6 @@ impl Twin {
     /// An equal client's share of the edge, as measured here.
     pub(crate) fn measured_share(&self, now: Timestamp) -> Option<Rate> {
         self.crowd.share(now)
-    }
-
-    /// Whether the edge is listened to once more.
-    pub(crate) fn is_probing(&self) -> bool {
-        self.probing.is_some()
     }
 
     /// Notes what has been delivered; gives the rates over the last looks.
@@ -251,16 +267,79 @@ impl Twin {
         }
     }
 
+    /// Listens to the edge for the first time.
+    fn hear(&mut self, sight: Sight, heard: Heard, passed: Duration, now: Timestamp) {
+        let Knowledge::Young { began, first_byte } = &mut self.knowledge else {
+            return;
+        };
+        // Alone it would have no more than has come from all together; and no more than its
+        // share, where that is told.
+        let share = self.fair.map_or(u64::MAX, |fair| fair.bytes_in(passed));
+        self.progress = self.progress.saturating_add(share).min(sight.done);
+        if sight.edge_bytes > 0 {
+            first_byte.get_or_insert(now);
+        }
+        if std::mem::replace(&mut self.seeded, sight.seeded) && !sight.seeded {
+            // Who promised everything did not keep it: from here on the edge is alone.
+            *first_byte = first_byte.map(|_| now);
+        }
+        let old = first_byte.is_some_and(|first| now.since(first) >= Self::LISTEN);
+        let deaf = first_byte.is_none() && now.since(*began) >= Self::FIRST_BYTE_MAX;
+        if !old && !deaf {
+            return;
+        }
+        // An edge that was asked for less than its share says nothing of what it can; but more
+        // than several times what arrives at all is nobody's share.
+        let (edge, sum) = (heard.edge.bytes_per_s(), heard.sum.bytes_per_s());
+        let most = Rate::from_bytes_per_s(sum.saturating_mul(4));
+        let least = self.fair.unwrap_or_default().min(most);
+        let peers = sum.saturating_sub(edge);
+        self.mixed = sight.seeded && peers > 0;
+        let alone = if self.mixed {
+            wrapped(sum, peers)
+        } else {
+            heard.edge
+        };
+        self.knowledge = Knowledge::Rate(alone.max(least));
+    }
+
+    /// What the edge and seeds brought together was not yet all they can, when they bring more.
+    fn raise(&mut self, sum: Rate) {
+        let Knowledge::Rate(alone) = &mut self.knowledge else {
+            return;
+        };
+        if self.mixed {
+            // A single look may fall between two bursts.
+            *alone = sum.min(self.sum).max(*alone);
+        }
+    }
+
+    /// The edge was heard alone for the first time, so long after it was first asked: nothing was
+    /// owed to the mixture.
+    fn unmix(&mut self, alone: Rate, until: Duration) {
+        let (_, here) = self.began;
+        self.mixed = false;
+        self.knowledge = Knowledge::Rate(alone);
+        let alone = here.saturating_add(alone.bytes_in(until));
+        self.progress = self.progress.min(alone);
+    }
+
     /// Listens to the edge once more when it gives much less than it did and others have come to
     /// it meanwhile. Nobody becomes slower by that: an edge that can do more takes the place of the
     /// peers at once, and one that cannot has not done more for the twin either.
-    fn probe(&mut self, sight: Sight, heard: Heard, now: Timestamp) {
+    fn probe(&mut self, sight: Sight, heard: Heard, passed: Duration, now: Timestamp) {
         let Knowledge::Rate(alone) = self.knowledge else {
             return;
         };
         if let Some(since) = self.probing {
             if now.since(since) >= Self::PROBE {
                 self.probing = None;
+                if self.mixed {
+                    let (began, _) = self.began;
+                    let until = now.since(began).saturating_sub(passed);
+                    self.unmix(heard.sum.min(alone), until);
+                    return;
+                }
                 // With what late peers bring, in doubt for a larger share.
                 if heard.sum.bytes_per_s() < percent(alone, ROOM_PERCENT) {
                     self.crowd.measure(heard.sum, now);
@@ -313,8 +392,8 @@ impl Twin {
             return;
         };
         if let Some(most) = self.driven.look(sum) {
-            let most = most.bytes_per_s().saturating_add(most.bytes_per_s() / 64);
-            *alone = Rate::from_bytes_per_s(most).min(*alone);
+            let most = most.bytes_per_s();
+            *alone = wrapped(most, most).min(*alone);
         }
     }
 
@@ -356,6 +435,11 @@ const ROOMY_LOOKS: u32 = 4;
 /// Below this part of what it is believed to deliver alone, a driven edge is listened to again.
 const PROBE_PERCENT: u64 = 70;
 
+/// What a sum would be without the wrapping of what peers bring of it: up to 1.5 % of that.
+fn wrapped(sum: u64, peers: u64) -> Rate {
+    Rate::from_bytes_per_s(sum.saturating_add(peers / 64))
+}
+
 fn percent(rate: Rate, percent: u64) -> u64 {
     rate.bytes_per_s() / 100 * percent
 }
@@ -393,6 +477,7 @@ mod tests {
             sum: Rate::from_bytes_per_s(edge + peers),
             edge_driven: true,
             drivers: 0,
+            seeded: false,
         }
     }
 
@@ -416,6 +501,10 @@ mod tests {
             }
         }
         twin
+    }
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_micros(millis * 1000)
     }
 
     fn rate(twin: &Twin) -> u64 {
@@ -459,6 +548,62 @@ mod tests {
         assert_eq!(rate(&twin), 1_050_000, "an edge at rest says nothing");
     }
 
+    fn beside_seeds(edge: u64, peers: u64) -> Sight {
+        Sight {
+            seeded: true,
+            ..sight(edge, peers)
+        }
+    }
+
+    #[test]
+    fn beside_seeds_nobody_waits_and_the_sum_stands_for_the_edge() {
+        let young = live(&[(4, beside_seeds(600_000, 400_000))]);
+        assert!(!young.is_listening(true) && young.is_listening(false));
+        let twin = live(&[(8, beside_seeds(360_000, 640_000))]);
+        assert_eq!(rate(&twin), 1_010_000);
+        let more = live(&[
+            (8, beside_seeds(360_000, 640_000)),
+            (8, beside_seeds(0, 1_100_000)),
+        ]);
+        assert_eq!(rate(&more), 1_100_000, "it was not all that they can");
+    }
+
+    #[test]
+    fn an_edge_that_was_missed_is_heard_alone_and_nothing_is_owed_to_the_mixture() {
+        let missed = Sight {
+            edge_driven: false,
+            ..beside_seeds(0, 800_000)
+        };
+        let mut twin = live(&[(8, beside_seeds(200_000, 800_000)), (8, missed)]);
+        assert_eq!(twin.progress(), 4_031_250);
+        twin.on_needed(3_600_000, at(4000));
+        assert!(twin.is_probing() && twin.is_listening(true));
+        for quarter in 1..=9 {
+            let bytes = quarter * 50_000;
+            let alone = Sight {
+                done: 3_600_000 + bytes,
+                edge_bytes: 400_000 + bytes,
+                ..beside_seeds(200_000, 0)
+            };
+            twin.observe(alone, at(4000 + quarter * 250));
+        }
+        assert!(!twin.is_probing());
+        assert_eq!((rate(&twin), twin.progress()), (200_000, 1_250_000));
+        twin.on_needed(5_000_000, at(7000));
+        assert!(!twin.is_probing(), "it is known");
+    }
+
+    #[test]
+    fn liars_that_promise_everything_do_not_stand_for_the_edge() {
+        let listening = live(&[
+            (5, beside_seeds(500_000, 500_000)),
+            (4, sight(1_000_000, 0)),
+        ]);
+        assert_eq!(listening.rate(), None, "it begins anew");
+        let heard = live(&[(5, beside_seeds(500_000, 500_000)), (6, sight(700_000, 0))]);
+        assert_eq!(rate(&heard), 700_000);
+    }
+
     #[test]
     fn a_crowd_at_the_edge_makes_it_slower() {
         let twin = live(&[(8, sight(1_000_000, 0)), (40, sight(100_000, 300_000))]);
@@ -491,10 +636,10 @@ mod tests {
     fn a_slower_edge_is_listened_to_again_and_found_crowded() {
         let (mut twin, mut now, mut sight) = crowded();
         look(&mut twin, &mut sight, &mut now, 1);
-        assert!(twin.is_listening() && rate(&twin) == 1_000_000);
+        assert!(twin.is_probing() && rate(&twin) == 1_000_000);
         (sight.peers, sight.sum) = (Rate::default(), sight.edge);
         look(&mut twin, &mut sight, &mut now, 9);
-        assert!(!twin.is_listening());
+        assert!(!twin.is_probing());
         assert_eq!(
             (rate(&twin), twin.measured_share(now)),
             (600_000, Some(sight.edge))
@@ -514,7 +659,7 @@ mod tests {
         );
         sight.sum = Rate::from_bytes_per_s(1_000_000);
         look(&mut twin, &mut sight, &mut now, 9);
-        assert!(!twin.is_listening(), "not again for the same crowd");
+        assert!(!twin.is_probing(), "not again for the same crowd");
     }
 
     #[test]

@@ -18,11 +18,13 @@ pub(crate) struct Look {
     pub(crate) lag: u64,
     /// Bytes of the object.
     pub(crate) size: u64,
+    /// What peers deliver together.
+    pub(crate) peers: Rate,
 }
 
 impl Look {
     /// Whether so many thousandths of the pace arrive.
-    fn keeps(self, thousandths: u64) -> bool {
+    pub(crate) fn keeps(self, thousandths: u64) -> bool {
         self.sum.bytes_per_s() >= self.pace.bytes_per_s() / 1000 * thousandths
     }
 }
@@ -43,9 +45,9 @@ pub(crate) struct Yield {
 impl Yield {
     /// The pace is kept when so many thousandths of it arrive: peers' packets weigh 1 % more than
     /// the edge's.
-    const KEPT: u64 = 980;
+    pub(crate) const KEPT: u64 = 980;
     /// It is lost below so many.
-    const LOST: u64 = 960;
+    pub(crate) const LOST: u64 = 960;
     /// The lag that may come of it in all, as a part of the object.
     const LAG: u64 = 100;
     /// The edge gives way by one such part at a time.
@@ -64,21 +66,22 @@ impl Yield {
         }
     }
 
-    /// What is to be asked of the edge in place of `want`, at this [`Look`].
-    pub(crate) fn apply(&mut self, want: Rate, look: Look, now: Timestamp) -> Rate {
+    /// What is to be asked of the edge in place of `want`, at this [`Look`]; and whether that is
+    /// because the pace was lost without it.
+    pub(crate) fn apply(&mut self, want: Rate, look: Look, now: Timestamp) -> (Rate, bool) {
         let lags = |most| look.lag > look.size / most;
         let Some(cap) = self.cap else {
             let kept = look.keeps(Self::KEPT) && !lags(Self::LAG * 2);
             if want > Rate::default() && kept && now >= self.rests_until {
                 self.cap = Some(want);
             }
-            return want;
+            return (want, false);
         };
         if !look.keeps(Self::LOST) || lags(Self::LAG) {
             self.cap = None;
             self.rests_until = now + Self::REST * (1 << self.needed);
             self.needed = (self.needed + 1).min(Self::DOUBLINGS);
-            return want;
+            return (want, true);
         }
         let mut cap = cap.bytes_per_s();
         if look.keeps(Self::KEPT) {
@@ -86,7 +89,7 @@ impl Yield {
         }
         let cap = Rate::from_bytes_per_s(cap);
         self.cap = Some(cap);
-        want.min(cap)
+        (want.min(cap), false)
     }
 }
 
@@ -103,6 +106,7 @@ mod tests {
             sum: Rate::from_bytes_per_s(sum),
             lag,
             size: 100_000_000,
+            peers: Rate::from_bytes_per_s(0),
         }
     }
 
@@ -115,7 +119,7 @@ mod tests {
         let times = (0..).map(|n| at(from + n * 250));
         let looks = looks.iter().zip(times);
         looks
-            .map(|(look, now)| yields.apply(WANT, *look, now).bytes_per_s())
+            .map(|(look, now)| yields.apply(WANT, *look, now).0.bytes_per_s())
             .collect()
     }
 
@@ -162,7 +166,20 @@ mod tests {
     #[test]
     fn nothing_wanted_is_nothing_to_give_way() {
         let mut yields = Yield::new(at(0));
-        assert_eq!(yields.apply(Rate::default(), KEEPS, at(0)), Rate::default());
+        assert_eq!(
+            yields.apply(Rate::default(), KEEPS, at(0)).0,
+            Rate::default()
+        );
         assert_eq!(yields.cap, None);
+    }
+
+    #[test]
+    fn it_says_when_the_edge_was_missed() {
+        let mut yields = Yield::new(at(0));
+        let needed = |yields: &mut Yield, look, millis| yields.apply(WANT, look, at(millis)).1;
+        let slow = look(900_000, 0);
+        assert!(!needed(&mut yields, slow, 0), "it had not given way");
+        assert!(!needed(&mut yields, KEEPS, 250));
+        assert!(needed(&mut yields, slow, 500) && !needed(&mut yields, slow, 750));
     }
 }
