@@ -1,6 +1,6 @@
 # What people type. Everything behind it also runs by itself: see the files named here.
 
-.PHONY: help demo test lab bench soak sim-soak man completions install deb sbom release-notes \
+.PHONY: help demo test lab bench soak sim-soak results man completions install deb sbom release-notes \
 	reproducible clean
 
 # Where programs are built; where `make install` puts them.
@@ -41,6 +41,11 @@ sim-soak:
 	for scenario in flash12 flash12-fastest trickle leave leave-fastest poison-quarter nat-mixed outage flash20; do \
 		$(TARGET)/release/peerlift sim run $$scenario --seed $(or $(SEED),1) --seeds $(or $(SEEDS),20) || exit 1; \
 	done
+
+# All studies of the simulator again, into docs/results: see docs/simulation.md. `make results ARGS='-k crowd'`.
+results:
+	cargo build --locked --release -p peerlift-cli
+	$(TARGET)/release/peerlift sim report docs/results $(ARGS)
 
 ## make man                manual pages, into target/man
 man:

@@ -36,6 +36,8 @@ pub struct Entry {
     pub shares: Option<bool>,
     /// Seconds until the user is gone mid-way, if told.
     pub killed_after_s: Option<f64>,
+    /// Seconds from the end of the download until the user is gone, if told.
+    pub leaves_after_s: Option<f64>,
 }
 
 /// A line that cannot be read.
@@ -65,6 +67,8 @@ struct Row {
     shares: Option<bool>,
     #[serde(default)]
     killed_after_s: Option<f64>,
+    #[serde(default)]
+    leaves_after_s: Option<f64>,
 }
 
 impl Trace {
@@ -142,7 +146,7 @@ fn read_csv<'a>(
     Ok(())
 }
 
-const COLUMNS: [&str; 8] = [
+const COLUMNS: [&str; 9] = [
     "at_s",
     "object",
     "size_bytes",
@@ -151,6 +155,7 @@ const COLUMNS: [&str; 8] = [
     "up_mbit",
     "shares",
     "killed_after_s",
+    "leaves_after_s",
 ];
 
 fn fill(row: &mut Row, column: &str, field: &str) -> Result<(), String> {
@@ -170,6 +175,7 @@ fn fill(row: &mut Row, column: &str, field: &str) -> Result<(), String> {
         "down_mbit" => row.down_mbit = optional()?,
         "up_mbit" => row.up_mbit = optional()?,
         "killed_after_s" => row.killed_after_s = optional()?,
+        "leaves_after_s" => row.leaves_after_s = optional()?,
         "shares" => {
             row.shares = match field {
                 "" => None,
@@ -220,6 +226,7 @@ impl Builder {
             up_mbit: row.up_mbit,
             shares: row.shares,
             killed_after_s: row.killed_after_s,
+            leaves_after_s: row.leaves_after_s,
         });
         Ok(())
     }
@@ -245,6 +252,7 @@ fn check(row: &Row) -> Result<(), String> {
     between("down_mbit", row.down_mbit, 0.01, 1e7)?;
     between("up_mbit", row.up_mbit, 0.01, 1e7)?;
     between("killed_after_s", row.killed_after_s, 0.0, 1e8)?;
+    between("leaves_after_s", row.leaves_after_s, 0.0, 1e8)?;
     let names = [Some(&row.object), row.user.as_ref()];
     for name in names.into_iter().flatten() {
         if name.is_empty() || name.len() > Trace::NAME_MAX {

@@ -115,3 +115,20 @@ fn an_upload_ratio_is_kept() {
     };
     assert!(most(&outcome) < most(&free) / 2, "{}", most(&outcome));
 }
+
+#[test]
+fn a_trace_decides_who_leaves_when() {
+    let trace = Trace::parse(
+        "at_s,object,size_bytes,leaves_after_s\n0,a,40000000,0\n40,a,40000000,\n80,a,40000000,\n",
+    )
+    .unwrap();
+    let plan = named("flash12").unwrap().plan(1, Some(&trace)).unwrap();
+    let outcome = run(&plan);
+    let from_peers: Vec<u64> = outcome
+        .records
+        .iter()
+        .map(|record| record.from_peers)
+        .collect();
+    assert_eq!(from_peers[1], 0, "the first was gone");
+    assert!(from_peers[2] > 0, "the second stays");
+}

@@ -100,8 +100,10 @@ fn traced(scenario: &Scenario, trace: &Trace, seed: u64) -> Vec<Visit> {
             ..end(&scenario.stay, entry.at_s, &mut endings)
         };
         let killed_after = entry.killed_after_s.map(seconds).or(visit.killed_after);
+        let stays = entry.leaves_after_s.map(seconds).or(visit.stays);
         Visit {
             killed_after,
+            stays,
             ..visit
         }
     };
@@ -179,6 +181,15 @@ fn users(scenario: &Scenario, named: usize, seed: u64) -> Vec<User> {
     let mut sharing = Dice::new(seed, purpose::SHARING);
     let mut places = Dice::new(seed, purpose::PLACES);
     let mut nats = Dice::new(seed, purpose::NATS);
+    let (networks, zipf) = (
+        usize::from(scenario.users.networks),
+        scenario.users.networks_zipf,
+    );
+    let sizes = (zipf > 0.0).then(|| Zipf::new(networks, zipf));
+    let network = |places: &mut Dice| match &sizes {
+        Some(sizes) => sizes.draw(places),
+        None => places.below(networks),
+    };
     let weights: Vec<f64> = scenario.lines.iter().map(|line| line.share).collect();
     let count = named.max(scenario.users.count as usize);
     let user = |_| User {
@@ -186,7 +197,7 @@ fn users(scenario: &Scenario, named: usize, seed: u64) -> Vec<User> {
         nat: nat(scenario, &mut nats),
         place: Place {
             country: small(places.below(usize::from(scenario.users.countries))),
-            network: small(places.below(usize::from(scenario.users.networks))),
+            network: small(network(&mut places)),
         },
         ..on_line(scenario, &scenario.lines[lines.weighted(&weights)])
     };
@@ -282,6 +293,7 @@ fn control(scenario: &Scenario) -> Control {
     Control {
         login: seconds(control.login_ms / 1000.0),
         peers_max: control.peers_max,
+        places: control.places,
         outages: outages
             .map(|(from, to)| (seconds(*from), seconds(*to)))
             .collect(),

@@ -111,6 +111,8 @@ pub struct Control {
     pub login: Duration,
     /// Peers in one answer at most.
     pub peers_max: usize,
+    /// Whether it knows where users are.
+    pub places: bool,
     /// When it is gone with all it knew, from and to.
     pub outages: Vec<(Duration, Duration)>,
 }

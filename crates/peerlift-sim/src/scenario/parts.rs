@@ -51,6 +51,9 @@ pub struct Users {
     pub countries: u16,
     /// Networks in each. Default 1.
     pub networks: u16,
+    /// The exponent of Zipf's law by which users belong to them; 0, the default, makes all equal.
+    /// In most countries a few providers have most of the users.
+    pub networks_zipf: f64,
     /// Seeds that are there from the start and stay, one of each object. Default 0.
     pub seeds: u32,
 }
@@ -151,6 +154,9 @@ pub struct Control {
     pub login_ms: f64,
     /// Peers in one answer. Default 40.
     pub peers_max: usize,
+    /// Whether it knows users' networks and countries, as databases tell them. Default yes; without,
+    /// it introduces anybody to anybody.
+    pub places: bool,
     /// Pairs of seconds between which it is gone.
     pub outages_s: Vec<(f64, f64)>,
 }
@@ -217,6 +223,7 @@ impl Default for Users {
             upload_ratio: 0.0,
             countries: 1,
             networks: 1,
+            networks_zipf: 0.0,
             seeds: 0,
         }
     }
@@ -251,6 +258,7 @@ impl Default for Control {
         Self {
             login_ms: 300.0,
             peers_max: 40,
+            places: true,
             outages_s: Vec::new(),
         }
     }

@@ -62,6 +62,7 @@ impl Scenario {
         real("users.upload_ratio", self.users.upload_ratio, 0.0, 1e6)?;
         whole("users.countries", u32::from(self.users.countries), 1, 1000)?;
         whole("users.networks", u32::from(self.users.networks), 1, 10_000)?;
+        real("users.networks_zipf", self.users.networks_zipf, 0.0, 4.0)?;
         if self.lines.is_empty() || self.lines.len() > 100 {
             return Err(wrong("lines", "1 to 100 of them"));
         }

@@ -3,18 +3,19 @@
 use serde::Serialize;
 
 use super::{Page, Study, fixed, play, series};
+use crate::model::Model;
 use crate::plan::Plan;
 use crate::scenario::{Arrivals, Scenario, Size};
 use crate::svg::Chart;
 
 pub(super) const STUDY: Study = Study {
     name: "crowd",
-    question: "How near does a flash crowd come to the fluid limit, from eight to two thousand?",
+    question: "How near does a flash crowd come to the fluid limit, from eight to ten thousand?",
     answer,
 };
 
 const SEED: u64 = 1;
-const CROWDS: [u32; 5] = [8, 32, 128, 512, 2048];
+const CROWDS: [u32; 6] = [8, 32, 128, 512, 2048, 10_000];
 
 #[derive(Serialize)]
 struct Point {
@@ -25,13 +26,15 @@ struct Point {
     median_by_limit: f64,
     copies: f64,
     slower: usize,
+    fluid_last_by_limit: f64,
+    fluid_copies: f64,
 }
 
 fn answer(page: &mut Page) {
     page.say(
         "An object of 10 MiB, lines of 50/20 Mbit/s, an edge of 1 Gbit/s, everybody shares; all",
     );
-    page.say("come within 2 s. Seed 1.\n");
+    page.say("come within 2 s. Seed 1. As a fluid: the same with the flow-level model.\n");
     page.head(&[
         "goal",
         "clients",
@@ -40,6 +43,8 @@ fn answer(page: &mut Page) {
         "median ÷ limit",
         "copies",
         "slower than alone",
+        "last ÷ limit, as a fluid",
+        "copies, as a fluid",
     ]);
     let mut points: Vec<Point> = Vec::new();
     for goal in ["fastest", "thrifty"] {
@@ -53,6 +58,8 @@ fn answer(page: &mut Page) {
                 fixed(point.median_by_limit),
                 format!("{:.1}", point.copies),
                 point.slower.to_string(),
+                fixed(point.fluid_last_by_limit),
+                format!("{:.1}", point.fluid_copies),
             ]);
             points.push(point);
         }
@@ -78,6 +85,10 @@ fn measure(goal: &'static str, clients: u32) -> Point {
     let plan = crowd(goal, clients);
     let (outcome, summary) = play(&plan);
     let limit = summary.limit_s.unwrap_or(1.0);
+    let fluid = crate::run(&Plan {
+        model: Model::Flow,
+        ..plan.clone()
+    });
     Point {
         goal,
         clients,
@@ -86,6 +97,8 @@ fn measure(goal: &'static str, clients: u32) -> Point {
         median_by_limit: summary.own_s.p50 / limit,
         copies: outcome.edge_bytes as f64 / plan.objects[0] as f64,
         slower: summary.slower,
+        fluid_last_by_limit: fluid.last_s / limit,
+        fluid_copies: fluid.edge_bytes as f64 / plan.objects[0] as f64,
     }
 }
 

@@ -6,6 +6,7 @@
 mod crowd;
 mod few;
 mod goals;
+mod locality;
 mod month;
 mod uploaders;
 
@@ -45,6 +46,7 @@ pub fn all() -> impl Iterator<Item = Study> {
         crowd::STUDY,
         uploaders::STUDY,
         few::STUDY,
+        locality::STUDY,
     ]
     .into_iter()
 }

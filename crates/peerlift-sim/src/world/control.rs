@@ -100,10 +100,15 @@ impl World<'_> {
         let plan = &self.plan.users[user as usize];
         let share = (plan.shares && self.plan.peers) || plan.nature != Nature::Honest;
         let (address, nat) = (address_of(user), class_of(plan.nat));
+        let network = if self.plan.control.places {
+            network_of(plan.place)
+        } else {
+            Network::default()
+        };
         self.tell_control(Event::Joined {
             session: id,
             arrival: Arrival {
-                network: network_of(plan.place),
+                network,
                 nat,
                 ..Arrival::new(peer_of(user), share, Some(address.ip()))
             },
