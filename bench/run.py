@@ -17,6 +17,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "lab")]
 
+import agree       # noqa: E402
 import daemon      # noqa: E402
 import edge        # noqa: E402
 import idle        # noqa: E402
@@ -34,7 +35,7 @@ from world.namespace import remove_stale          # noqa: E402
 BENCHES = {"single": single.bench, "sparse": single.sparse, "edge": edge.bench,
            "publish": publish.bench, "transport": transport.bench,
            "instructions": instructions.bench, "paint": paint.bench, **swarm.BENCHES,
-           **polite.BENCHES, **idle.BENCHES, **daemon.BENCHES}
+           **polite.BENCHES, **idle.BENCHES, **daemon.BENCHES, "agree": agree.bench}
 # The others take an hour, and are run by name.
 USUAL = ["single", "sparse", "edge", "publish", "transport", "flash12", "trickle",
          "leave"]
