@@ -446,6 +446,8 @@ fn a_pause_breaks_uploads_off_and_nothing_goes_until_it_is_lifted() {
     let url = server.url("/a");
     let mut getting = other.getting([&url, "--limit-down", "2M", "-o", "b"]);
     getting.event_with("progress", |now| now["from_peers"].as_u64() > Some(0));
+    // What is shown is a second old at most; only from here on no rate means an end.
+    wait_until(|| of_service("progress")["rate_up"].as_u64() > Some(0));
     world.run(["pause", "--sharing"]).fine();
     assert_eq!(
         json(&world, &["status"])["service"]["pauses"][0]["reason"],
