@@ -4,6 +4,7 @@
 //! it becomes a [`Plan`]; [`run`] plays the plan event by event, with a
 //! [`peerlift_swarm::Swarm`] for every download and a [`peerlift_rendezvous::Rendezvous`] as the
 //! control node, and comes back with an [`Outcome`]. One plan has one history, to the last event.
+//! For a million people there is a coarser [`Model`], a fluid that runs none of the cores (`flow`).
 //!
 //! ```text
 //! Scenario ── seed ──► Plan ── run ──► Outcome        visits, then what became of them
