@@ -41,7 +41,8 @@ pub struct File {
 /// All studies.
 pub fn all() -> impl Iterator<Item = Study> {
     [
-        month::STUDY,
+        month::SMALL,
+        month::LARGE,
         goals::STUDY,
         crowd::STUDY,
         uploaders::STUDY,
