@@ -424,7 +424,12 @@ impl Swarm {
         Rate::from_bytes_per_s(busy.map(|source| source.rate(now).bytes_per_s()).sum())
     }
 
+    /// Whether every lane is at work. Nobody who is done works: what rates fade to then says nothing
+    /// of the edge, and would be told to others as their share of it.
     pub(crate) fn is_edge_driven(&self, now: Timestamp) -> bool {
+        if self.finished {
+            return false;
+        }
         let mut edges = self.sources.values().filter_map(Source::edge).peekable();
         let driven =
             |edge: &Edge| (edge.driven_since).is_some_and(|at| now.since(at) >= Meter::SPAN);

@@ -324,7 +324,6 @@ impl Swarm {
         self.outputs.push_back(Output::Finished);
     }
 
-    /// The connected peers.
     /// Whether a peer is here that has everything and may be asked.
     pub(crate) fn has_seed(&self) -> bool {
         let seeds = |source: &Source| {
@@ -334,6 +333,7 @@ impl Swarm {
         self.sources.values().any(seeds)
     }
 
+    /// The connected peers.
     pub(crate) fn peers(&self) -> impl Iterator<Item = (SourceId, &Source)> {
         let peers = self
             .sources
