@@ -17,6 +17,9 @@ use super::client::{Client, Target, Trouble};
 /// Clients that log in one after another, as fast as the node lets them.
 const WORKERS: usize = 64;
 
+/// Tries under way at once: each takes a descriptor, beside those of the sessions.
+const UNDER_WAY: usize = 4000;
+
 /// Numbers of clients that come only here.
 static NUMBERS: AtomicU32 = AtomicU32::new(3_000_000);
 
@@ -66,7 +69,7 @@ impl Storm {
     }
 }
 
-/// So many tries a second, begun whether others end or not.
+/// So many tries a second, begun whether others end or not, as long as not too many are under way.
 pub(super) async fn storm(
     node: &Node,
     target: &Target,
@@ -78,7 +81,7 @@ pub(super) async fn storm(
     let (cpu, begin) = (node.cpu()?, Instant::now());
     while begin.elapsed() < span {
         let due = begin.elapsed().as_secs_f64() * per_s;
-        while count(&begun) < due {
+        while count(&begun) < due && tries.len() < UNDER_WAY {
             begun.fetch_add(1, Ordering::Relaxed);
             let (target, accepted) = (target.clone(), Arc::clone(&accepted));
             tries.spawn(async move {
@@ -87,9 +90,9 @@ pub(super) async fn storm(
                 }
             });
         }
+        sleep(Duration::from_millis(5)).await;
         // Those that ended are no load; their memory goes back.
         while tries.try_join_next().is_some() {}
-        sleep(Duration::from_millis(5)).await;
     }
     let seconds = begin.elapsed().as_secs_f64();
     let cpu = node.cpu()?.saturating_sub(cpu).as_secs_f64();
