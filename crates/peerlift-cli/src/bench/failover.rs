@@ -22,7 +22,7 @@ use super::child::{Node, NodePlan};
 use super::client::Trouble;
 use super::quantile_ms;
 use crate::args::BenchFailoverArgs;
-use crate::console::{Console, print, print_json};
+use crate::console::Console;
 use crate::failure::{Exit, Failure};
 
 /// Nodes; the first one is killed.
@@ -55,18 +55,7 @@ struct Report {
 
 /// Measures, and tells.
 pub(crate) fn failover(args: &BenchFailoverArgs, console: &Console) -> Result<Exit, Failure> {
-    let runtime = tokio::runtime::Runtime::new()
-        .map_err(|error| Failure::caused(Exit::Other, "cannot start", &error))?;
-    crate::control::raise_descriptor_limit();
-    let report = runtime
-        .block_on(measure(args, console))
-        .map_err(|error| Failure::new(Exit::Other, format!("the measurement failed: {error}")))?;
-    if args.json {
-        print_json(&report)?;
-    } else {
-        print(report.text())?;
-    }
-    Ok(Exit::Fine)
+    super::tell(measure(args, console), Report::text, args.json)
 }
 
 /// A session, and the moment of its last login.

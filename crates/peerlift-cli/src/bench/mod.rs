@@ -65,16 +65,25 @@ struct Report {
 
 /// Measures, and tells.
 pub(crate) fn control(args: &BenchControlArgs, console: &Console) -> Result<Exit, Failure> {
+    tell(measure(args, console), Report::text, args.json)
+}
+
+/// Runs a measurement and tells its report, as a table or as JSON.
+fn tell<R: Serialize>(
+    measurement: impl Future<Output = Result<R, Trouble>>,
+    text: impl Fn(&R) -> String,
+    json: bool,
+) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::caused(Exit::Other, "cannot start", &error))?;
     crate::control::raise_descriptor_limit();
     let report = runtime
-        .block_on(measure(args, console))
+        .block_on(measurement)
         .map_err(|error| Failure::new(Exit::Other, format!("the measurement failed: {error}")))?;
-    if args.json {
+    if json {
         print_json(&report)?;
     } else {
-        print(report.text())?;
+        print(text(&report))?;
     }
     Ok(Exit::Fine)
 }
