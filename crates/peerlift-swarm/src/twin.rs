@@ -94,11 +94,8 @@ struct Heard {
 enum Knowledge {
     /// There is no edge yet.
     Nothing,
-    /// The edge is listened to, since when, and since its first byte.
-    Young {
-        began: Timestamp,
-        first_byte: Option<Timestamp>,
-    },
+    /// The edge is listened to, since its first byte.
+    Young { first_byte: Option<Timestamp> },
     /// What the edge delivers when it is not crowded.
     Rate(Rate),
 }
@@ -144,10 +141,7 @@ impl Twin {
         if matches!(self.knowledge, Knowledge::Nothing) {
             self.progress = done;
             self.began = (now, done);
-            self.knowledge = Knowledge::Young {
-                began: now,
-                first_byte: None,
-            };
+            self.knowledge = Knowledge::Young { first_byte: None };
             self.looks = [(now, 0, 0); 4];
         }
     }
@@ -269,7 +263,7 @@ impl Twin {
 
     /// Listens to the edge for the first time.
     fn hear(&mut self, sight: Sight, heard: Heard, passed: Duration, now: Timestamp) {
-        let Knowledge::Young { began, first_byte } = &mut self.knowledge else {
+        let Knowledge::Young { first_byte } = &mut self.knowledge else {
             return;
         };
         // Alone it would have no more than has come from all together; and no more than its
@@ -284,7 +278,7 @@ impl Twin {
             *first_byte = first_byte.map(|_| now);
         }
         let old = first_byte.is_some_and(|first| now.since(first) >= Self::LISTEN);
-        let deaf = first_byte.is_none() && now.since(*began) >= Self::FIRST_BYTE_MAX;
+        let deaf = first_byte.is_none() && now.since(self.began.0) >= Self::FIRST_BYTE_MAX;
         if !old && !deaf {
             return;
         }
@@ -457,236 +451,4 @@ fn fade(rate: u64, passed: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SIZE: u64 = 1 << 30;
-
-    fn begun(now: Timestamp) -> Twin {
-        let mut twin = Twin::new(SIZE, now);
-        twin.begin(0, now);
-        twin
-    }
-
-    fn sight(edge: u64, peers: u64) -> Sight {
-        Sight {
-            done: 0,
-            edge_bytes: 0,
-            edge: Rate::from_bytes_per_s(edge),
-            peers: Rate::from_bytes_per_s(peers),
-            sum: Rate::from_bytes_per_s(edge + peers),
-            edge_driven: true,
-            drivers: 0,
-            seeded: false,
-        }
-    }
-
-    /// Lets so many quarter seconds pass under each sight, after one in which the edge began.
-    fn live(steps: &[(u64, Sight)]) -> Twin {
-        let mut twin = begun(Timestamp::ZERO);
-        let (mut now, mut edge_bytes, mut done) = (Timestamp::ZERO, 0, 0);
-        for (times, sight) in steps {
-            for _ in 0..*times {
-                now = now + Duration::from_millis(250);
-                edge_bytes += sight.edge.bytes_per_s() / 4;
-                done += sight.sum.bytes_per_s() / 4;
-                twin.observe(
-                    Sight {
-                        done,
-                        edge_bytes,
-                        ..*sight
-                    },
-                    now,
-                );
-            }
-        }
-        twin
-    }
-
-    fn at(millis: u64) -> Timestamp {
-        Timestamp::from_micros(millis * 1000)
-    }
-
-    fn rate(twin: &Twin) -> u64 {
-        twin.rate().unwrap().bytes_per_s()
-    }
-
-    #[test]
-    fn it_listens_and_then_runs_at_the_edges_rate() {
-        let slow_start = sight(200_000, 0);
-        let young = live(&[(2, slow_start), (3, sight(1_000_000, 0))]);
-        assert_eq!(young.rate(), None);
-        let twin = live(&[(2, slow_start), (22, sight(1_000_000, 0))]);
-        assert_eq!((rate(&twin), twin.progress()), (1_000_000, 5_600_000));
-    }
-
-    #[test]
-    fn a_silent_edge_is_not_waited_for() {
-        let twin = live(&[(4, sight(0, 0))]);
-        assert_eq!(rate(&twin), 0);
-        assert_eq!(rate(&live(&[(4, sight(0, 0)), (1, sight(9, 0))])), 9);
-    }
-
-    #[test]
-    fn peers_on_a_full_downlink_do_not_make_it_slower() {
-        let twin = live(&[(8, sight(1_000_000, 0)), (40, sight(400_000, 600_000))]);
-        assert_eq!(rate(&twin), 1_000_000);
-    }
-
-    #[test]
-    fn a_rate_that_was_heard_too_high_comes_down_to_what_a_full_downlink_carries() {
-        let full = sight(400_000, 600_000);
-        let twin = live(&[(8, sight(1_050_000, 0)), (11, full)]);
-        assert_eq!(rate(&twin), 1_050_000, "one second may fall short");
-        let twin = live(&[(8, sight(1_050_000, 0)), (24, full)]);
-        assert_eq!(rate(&twin), 1_000_000 + 1_000_000 / 64);
-        let idle = Sight {
-            edge_driven: false,
-            ..full
-        };
-        let twin = live(&[(8, sight(1_050_000, 0)), (24, idle)]);
-        assert_eq!(rate(&twin), 1_050_000, "an edge at rest says nothing");
-    }
-
-    fn beside_seeds(edge: u64, peers: u64) -> Sight {
-        Sight {
-            seeded: true,
-            ..sight(edge, peers)
-        }
-    }
-
-    #[test]
-    fn beside_seeds_nobody_waits_and_the_sum_stands_for_the_edge() {
-        let young = live(&[(4, beside_seeds(600_000, 400_000))]);
-        assert!(!young.is_listening(true) && young.is_listening(false));
-        let twin = live(&[(8, beside_seeds(360_000, 640_000))]);
-        assert_eq!(rate(&twin), 1_010_000);
-        let more = live(&[
-            (8, beside_seeds(360_000, 640_000)),
-            (8, beside_seeds(0, 1_100_000)),
-        ]);
-        assert_eq!(rate(&more), 1_100_000, "it was not all that they can");
-    }
-
-    #[test]
-    fn an_edge_that_was_missed_is_heard_alone_and_nothing_is_owed_to_the_mixture() {
-        let missed = Sight {
-            edge_driven: false,
-            ..beside_seeds(0, 800_000)
-        };
-        let mut twin = live(&[(8, beside_seeds(200_000, 800_000)), (8, missed)]);
-        assert_eq!(twin.progress(), 4_031_250);
-        twin.on_needed(3_600_000, at(4000));
-        assert!(twin.is_probing() && twin.is_listening(true));
-        for quarter in 1..=9 {
-            let bytes = quarter * 50_000;
-            let alone = Sight {
-                done: 3_600_000 + bytes,
-                edge_bytes: 400_000 + bytes,
-                ..beside_seeds(200_000, 0)
-            };
-            twin.observe(alone, at(4000 + quarter * 250));
-        }
-        assert!(!twin.is_probing());
-        assert_eq!((rate(&twin), twin.progress()), (200_000, 1_250_000));
-        twin.on_needed(5_000_000, at(7000));
-        assert!(!twin.is_probing(), "it is known");
-    }
-
-    #[test]
-    fn liars_that_promise_everything_do_not_stand_for_the_edge() {
-        let listening = live(&[
-            (5, beside_seeds(500_000, 500_000)),
-            (4, sight(1_000_000, 0)),
-        ]);
-        assert_eq!(listening.rate(), None, "it begins anew");
-        let heard = live(&[(5, beside_seeds(500_000, 500_000)), (6, sight(700_000, 0))]);
-        assert_eq!(rate(&heard), 700_000);
-    }
-
-    #[test]
-    fn a_crowd_at_the_edge_makes_it_slower() {
-        let twin = live(&[(8, sight(1_000_000, 0)), (40, sight(100_000, 300_000))]);
-        assert!(rate(&twin) < 110_000, "{}", rate(&twin));
-    }
-
-    /// A twin that has heard 1 MB/s alone, when a peer came to the same edge.
-    fn crowded() -> (Twin, Timestamp, Sight) {
-        let mut twin = live(&[(8, sight(1_000_000, 0))]);
-        let now = Timestamp::ZERO + Duration::from_secs(2);
-        twin.on_joined(SourceId(1), now);
-        let both = Sight {
-            drivers: 1,
-            ..sight(600_000, 400_000)
-        };
-        (twin, now, both)
-    }
-
-    /// Looks at the same sight so many times, a quarter of a second apart.
-    fn look(twin: &mut Twin, sight: &mut Sight, now: &mut Timestamp, times: u64) {
-        for _ in 0..times {
-            *now = *now + Duration::from_millis(250);
-            sight.edge_bytes += sight.edge.bytes_per_s() / 4;
-            sight.done += sight.sum.bytes_per_s() / 4;
-            twin.observe(*sight, *now);
-        }
-    }
-
-    #[test]
-    fn a_slower_edge_is_listened_to_again_and_found_crowded() {
-        let (mut twin, mut now, mut sight) = crowded();
-        look(&mut twin, &mut sight, &mut now, 1);
-        assert!(twin.is_probing() && rate(&twin) == 1_000_000);
-        (sight.peers, sight.sum) = (Rate::default(), sight.edge);
-        look(&mut twin, &mut sight, &mut now, 9);
-        assert!(!twin.is_probing());
-        assert_eq!(
-            (rate(&twin), twin.measured_share(now)),
-            (600_000, Some(sight.edge))
-        );
-    }
-
-    #[test]
-    fn an_edge_that_takes_the_place_of_peers_is_not_crowded() {
-        let (mut twin, mut now, mut sight) = crowded();
-        look(&mut twin, &mut sight, &mut now, 1);
-        (sight.edge, sight.peers) = (sight.sum, Rate::default());
-        look(&mut twin, &mut sight, &mut now, 9);
-        assert_eq!((rate(&twin), twin.measured_share(now)), (1_000_000, None));
-        (sight.edge, sight.peers) = (
-            sight.sum.min(Rate::from_bytes_per_s(500_000)),
-            Rate::default(),
-        );
-        sight.sum = Rate::from_bytes_per_s(1_000_000);
-        look(&mut twin, &mut sight, &mut now, 9);
-        assert!(!twin.is_probing(), "not again for the same crowd");
-    }
-
-    #[test]
-    fn one_word_is_not_enough_and_one_liar_is_not_heard() {
-        let mut twin = begun(Timestamp::ZERO);
-        let mut say = |source, share| {
-            let share = Rate::from_bytes_per_s(share);
-            twin.on_fair_share(SourceId(source), share, Timestamp::ZERO);
-            twin.rate().map(Rate::bytes_per_s)
-        };
-        assert_eq!(say(1, 1), None, "it is listened to");
-        assert_eq!(say(2, 500), Some(500));
-        assert_eq!(say(3, 600), Some(600));
-        assert_eq!(say(4, u64::MAX), Some(600));
-        twin.on_left(SourceId(4), Timestamp::ZERO);
-        twin.on_left(SourceId(3), Timestamp::ZERO);
-        twin.on_left(SourceId(2), Timestamp::ZERO);
-        assert_eq!(twin.rate(), None);
-    }
-
-    #[test]
-    fn an_edge_at_rest_teaches_nothing() {
-        let idle = Sight {
-            edge_driven: false,
-            ..sight(0, 900_000)
-        };
-        let twin = live(&[(8, sight(1_000_000, 0)), (40, idle)]);
-        assert_eq!(rate(&twin), 1_000_000);
-    }
-}
+mod tests;
