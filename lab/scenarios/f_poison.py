@@ -57,7 +57,7 @@ def another_objects_bytes_are_not_taken(stage):
 
 @scenario("swarm")
 def a_peer_that_turns_into_a_liar_is_found_out(stage):
-    """It has answered truly for four MiB: that buys it nothing."""
+    """It has answered truly for one MiB: that buys it nothing."""
     found_out(stage, "sleeper", size=32 << 20)
 
 

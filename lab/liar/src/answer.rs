@@ -21,7 +21,7 @@ use crate::say;
 pub(crate) const GARBAGE: u8 = 0x5a;
 
 /// What a sleeper sends before it wakes: enough to be trusted.
-const TRUE_BYTES: u64 = 4 << 20;
+const TRUE_BYTES: u64 = 1 << 20;
 
 /// How long a dripping peer takes for a group.
 const DRIP: Duration = Duration::from_secs(2);
