@@ -82,9 +82,7 @@ fn misbehaved<T: std::fmt::Debug>(result: Result<T, PeerLinkError>) {
 }
 
 fn request() -> RangeRequest {
-    RangeRequest {
-        groups: GroupRange::new(64, 128),
-    }
+    RangeRequest::whole(GroupRange::new(64, 128))
 }
 
 #[tokio::test]
