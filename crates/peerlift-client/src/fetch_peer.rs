@@ -1,10 +1,10 @@
-//! Fetches one run of chunk groups from a peer; the proof comes along, and each group is verified
-//! before it is written.
+//! Fetches one run of chunk groups from a peer; what is not known of the proof comes along, and each
+//! group is verified before it is written.
 
 use std::sync::Arc;
 
-use peerlift_content::{Item, RangeDecoder};
-use peerlift_model::{GroupRange, ObjectId};
+use peerlift_content::{Footing, Item, RangeDecoder};
+use peerlift_model::{GroupRange, Height, ObjectId};
 use peerlift_net::peer::{PeerLink, PeerLinkError};
 use peerlift_store::StoreError;
 use peerlift_swarm::RequestId;
@@ -40,14 +40,24 @@ pub(crate) async fn fetch(
     request: RequestId,
     groups: GroupRange,
 ) -> Result<(), PeerFault> {
-    let mut answer = link.ask(RangeRequest { groups }).await?;
-    match answer.status() {
-        RangeStatus::Ok => {}
+    let footing = context
+        .storage
+        .footing(groups)
+        .map_err(PeerFault::Storage)?;
+    let wanted = RangeRequest {
+        groups,
+        from_height: footing.as_ref().map_or(Height::MAX, Footing::height),
+    };
+    let mut answer = link.ask(wanted).await?;
+    let footing = match answer.status() {
+        RangeStatus::OkFromHeight => footing,
+        RangeStatus::Ok => None,
         status @ (RangeStatus::NotHere | RangeStatus::Refused | RangeStatus::Busy) => {
             return Err(PeerFault::Status(status));
         }
-    }
-    let mut decoder = RangeDecoder::new(object, context.layout, groups);
+    };
+    let whole = || Footing::root(object, context.layout, groups);
+    let mut decoder = RangeDecoder::on(footing.unwrap_or_else(whole));
     let mut buffer = Vec::new();
     // Parents are too small to wait for their turn each.
     let mut unpaid = 0;

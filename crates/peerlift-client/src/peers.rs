@@ -12,7 +12,7 @@ use peerlift_net::peer::{
 };
 use peerlift_net::token::Wallet;
 use peerlift_swarm::{Event, Fault, Refusal, RequestId, ServeId, SourceId};
-use peerlift_wire::peer::{Goodbye, PeerMessage, RangeStatus};
+use peerlift_wire::peer::{Goodbye, PeerMessage, RangeRequest, RangeStatus};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -67,7 +67,7 @@ struct Link {
 #[derive(Debug)]
 struct Serve {
     source: SourceId,
-    groups: GroupRange,
+    request: RangeRequest,
     /// Taken when the core says how to answer.
     reply: Option<Reply>,
     stop: CancellationToken,
@@ -322,9 +322,12 @@ impl Peers {
     pub(crate) fn judge(fault: PeerFault, local: &mut Option<DownloadError>) -> Fault {
         match fault {
             PeerFault::Status(RangeStatus::Busy) => Fault::Busy,
-            PeerFault::Status(RangeStatus::NotHere | RangeStatus::Refused | RangeStatus::Ok) => {
-                Fault::Refused
-            }
+            PeerFault::Status(
+                RangeStatus::NotHere
+                | RangeStatus::Refused
+                | RangeStatus::Ok
+                | RangeStatus::OkFromHeight,
+            ) => Fault::Refused,
             PeerFault::Link(PeerLinkError::Timeout) => Fault::Timeout,
             PeerFault::Link(_) => Fault::Closed,
             PeerFault::Corrupt => Fault::Corrupt,
@@ -415,12 +418,12 @@ impl Peers {
         let Some(reply) = serve.reply.take() else {
             return;
         };
-        let (groups, stop, context) = (serve.groups, serve.stop.clone(), Arc::clone(context));
+        let (request, stop, context) = (serve.request, serve.stop.clone(), Arc::clone(context));
         let object = self.object;
         tasks.spawn(async move {
             // Stopped: dropping the reply resets its stream.
             let _ = stop
-                .run_until_cancelled(serve::send(&context, object, id, groups, reply))
+                .run_until_cancelled(serve::send(&context, object, id, request, reply))
                 .await;
             context.tell(Input::ServeEnded { serve: id }).await;
         });
@@ -542,7 +545,7 @@ impl Peers {
             serve,
             Serve {
                 source,
-                groups,
+                request: asked.request,
                 reply: Some(asked.reply),
                 stop,
             },

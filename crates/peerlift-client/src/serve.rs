@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use peerlift_model::{GroupRange, ObjectId};
+use peerlift_model::ObjectId;
 use peerlift_net::peer::{PeerLinkError, REPLY_BYTES_USUAL, Reply};
 use peerlift_swarm::ServeId;
+use peerlift_wire::peer::{RangeRequest, RangeStatus};
 
 use crate::context::{Context, Input};
 
@@ -12,15 +13,15 @@ use crate::context::{Context, Input};
 /// prompt.
 const STEP_BYTES: usize = REPLY_BYTES_USUAL;
 
-/// Sends `groups` and reports what has gone out.
+/// Sends what `request` asks for and reports what has gone out.
 pub(crate) async fn send(
     context: &Arc<Context>,
     object: ObjectId,
     serve: ServeId,
-    groups: GroupRange,
+    request: RangeRequest,
     reply: Reply,
 ) {
-    if let Err(error) = try_send(context, object, serve, groups, reply).await {
+    if let Err(error) = try_send(context, object, serve, request, reply).await {
         tracing::debug!(serve = serve.0, %error, "upload ended early");
     }
 }
@@ -29,20 +30,22 @@ async fn try_send(
     context: &Arc<Context>,
     object: ObjectId,
     serve: ServeId,
-    groups: GroupRange,
+    request: RangeRequest,
     mut reply: Reply,
 ) -> Result<(), PeerLinkError> {
-    let mut encoded = match context.storage.encode(groups) {
+    let RangeRequest {
+        groups,
+        from_height,
+    } = request;
+    let mut encoded = match context.storage.encode(groups, from_height) {
         Ok(encoded) => encoded,
         Err(error) => {
             tracing::debug!(%error, "cannot serve");
             context.tell(Input::Unreadable(error)).await;
-            return reply
-                .refuse(peerlift_wire::peer::RangeStatus::NotHere)
-                .await;
+            return reply.refuse(RangeStatus::NotHere).await;
         }
     };
-    reply.accept().await?;
+    reply.accept(request).await?;
     while !encoded.is_empty() {
         let most = context.uploads.uplink().step_bytes(STEP_BYTES);
         let step = encoded.split_to(encoded.len().min(most));

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use peerlift_content::Item;
-use peerlift_model::{ByteRange, GROUP_BYTES, GroupIndex, GroupRange, GroupSet, Layout, ObjectId};
+use peerlift_content::{Footing, Item};
+use peerlift_model::{
+    ByteRange, GROUP_BYTES, GroupIndex, GroupRange, GroupSet, Height, Layout, ObjectId,
+};
 use peerlift_store::{
     CompleteObject, FileMark, ForeignPart, PartialObject, PartialOptions, PlainPartial, StoreError,
     WriteError,
@@ -93,6 +95,14 @@ impl Storage {
         }
     }
 
+    /// What need not be sent of a proof of `groups`. `None`: nothing is to be proven here.
+    pub(crate) fn footing(&self, groups: GroupRange) -> Result<Option<Footing>, StoreError> {
+        match self {
+            Self::Verified(object) => object.footing(groups).map(Some),
+            Self::Complete(_) | Self::Plain(..) => Ok(None),
+        }
+    }
+
     /// Keeps a part of the outboard when the root proves it.
     pub(crate) fn accept_nodes(&self, range: ByteRange, nodes: &[u8]) -> Result<(), WriteFault> {
         match self {
@@ -123,11 +133,11 @@ impl Storage {
         }
     }
 
-    /// The encoding of groups that are there, with their proof.
-    pub(crate) fn encode(&self, groups: GroupRange) -> Result<Bytes, StoreError> {
+    /// The encoding of groups that are there, with their proof from a height on down.
+    pub(crate) fn encode(&self, groups: GroupRange, from: Height) -> Result<Bytes, StoreError> {
         match self {
-            Self::Verified(object) => object.encode(groups),
-            Self::Complete(object) => object.encode(groups),
+            Self::Verified(object) => object.encode(groups, from),
+            Self::Complete(object) => object.encode(groups, from),
             Self::Plain(..) => Err(StoreError::Absent { groups }),
         }
     }

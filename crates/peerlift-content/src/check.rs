@@ -87,7 +87,7 @@ fn check_run(
     check: &mut Check,
 ) -> io::Result<()> {
     let tree = Tree::new(layout);
-    let nodes = match Nodes::read(tree, run, outboard) {
+    let nodes = match Nodes::read(tree.node_runs_for(run), outboard) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             check.untold.insert(run);
             return Ok(());

@@ -1,13 +1,15 @@
 //! Takes the encoding of a range of groups apart and verifies it, one hash at a time.
 //!
 //! Sans-IO: the caller asks [`RangeDecoder::next_len`], reads as many bytes, and hands them to
-//! [`RangeDecoder::accept`]. Nothing is returned that has not been proven from the root, so a
-//! sender can waste at most one group (16 KiB) of traffic before it is found out.
+//! [`RangeDecoder::accept`]. Nothing is returned that has not been proven from the root, or from
+//! hashes that were proven before ([`Footing`]), so a sender can waste at most one group (16 KiB) of
+//! traffic before it is found out.
 
 use peerlift_model::{ByteRange, GroupIndex, GroupRange, Layout, ObjectId};
 
+use crate::footing::Footing;
 use crate::hash::{self, Hash};
-use crate::tree::{NODE_BYTES, Subtree, Tree};
+use crate::tree::{NODE_BYTES, Subtree};
 
 /// Something proven: it belongs to the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,20 +49,32 @@ pub enum Corrupt {
 pub struct RangeDecoder {
     layout: Layout,
     groups: GroupRange,
-    /// Subtrees still to come with their hashes, next on top: at most one a level, plus one.
+    /// Subtrees still to come with their hashes, next on top: those of the footing, and at most one
+    /// a level.
     stack: Vec<(Subtree, Hash)>,
 }
 
 impl RangeDecoder {
-    /// Expects the encoding of `groups`, cut at the end of the object.
+    /// Expects the encoding of `groups`, cut at the end of the object, with all of its proof.
     #[must_use]
     pub fn new(root: ObjectId, layout: Layout, groups: GroupRange) -> Self {
-        let groups = groups.intersection(layout.all_groups());
-        let top = Tree::new(layout).root().filter(|_| !groups.is_empty());
+        Self::on(Footing::root(root, layout, groups))
+    }
+
+    /// Expects the encoding of the groups of `footing`, without the parents above its height.
+    #[must_use]
+    pub fn on(footing: Footing) -> Self {
+        let Footing {
+            layout,
+            groups,
+            mut tops,
+            ..
+        } = footing;
+        tops.reverse();
         Self {
             layout,
             groups,
-            stack: top.map(|top| (top, *root.as_bytes())).into_iter().collect(),
+            stack: tops,
         }
     }
 

@@ -6,7 +6,7 @@
 
 use std::io;
 
-use peerlift_model::{GroupRange, Layout, ObjectId};
+use peerlift_model::{GroupRange, Height, Layout, ObjectId};
 
 use crate::decode::Corrupt;
 use crate::hash;
@@ -24,7 +24,8 @@ pub enum EncodeError {
     Io(#[source] io::Error),
 }
 
-/// Appends the encoding of `groups`, cut at the end of the object, to `out`.
+/// Appends the encoding of `groups`, cut at the end of the object, to `out`. Parents above `from`
+/// are left out, as the other side has them; [`Height::MAX`] leaves out none.
 ///
 /// # Errors
 ///
@@ -32,13 +33,13 @@ pub enum EncodeError {
 pub fn encode_range(
     root: ObjectId,
     layout: Layout,
-    groups: GroupRange,
+    (groups, from): (GroupRange, Height),
     data: &(impl ReadAt + ?Sized),
     outboard: &(impl ReadAt + ?Sized),
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     let before = out.len();
-    let result = append(root, layout, groups, data, outboard, out);
+    let result = append(root, layout, (groups, from), data, outboard, out);
     if result.is_err() {
         out.truncate(before);
     }
@@ -48,15 +49,15 @@ pub fn encode_range(
 fn append(
     root: ObjectId,
     layout: Layout,
-    groups: GroupRange,
+    (groups, from): (GroupRange, Height),
     data: &(impl ReadAt + ?Sized),
     outboard: &(impl ReadAt + ?Sized),
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     let tree = Tree::new(layout);
     let groups = groups.intersection(layout.all_groups());
-    out.reserve(buffer_len(tree.encoded_len(groups)));
-    let nodes = Nodes::read(tree, groups, outboard).map_err(EncodeError::Io)?;
+    out.reserve(buffer_len(tree.encoded_len(groups, from)));
+    let nodes = Nodes::read(tree.node_runs_for(groups), outboard).map_err(EncodeError::Io)?;
     let mut expected = vec![*root.as_bytes()];
     for subtree in tree.walk(groups) {
         let hash = expected
@@ -72,7 +73,9 @@ fn append(
                 if hash::parent(pair, subtree.is_root()) != hash {
                     return Err(EncodeError::Corrupt(offset));
                 }
-                out.extend_from_slice(pair);
+                if subtree.height() <= from {
+                    out.extend_from_slice(pair);
+                }
                 let (left_hash, right_hash) = hash::split(pair);
                 for (child, hash) in [(right, right_hash), (left, left_hash)] {
                     if !child.groups().intersection(groups).is_empty() {
@@ -103,9 +106,9 @@ pub(crate) struct Nodes {
 }
 
 impl Nodes {
+    /// Reads those of the given runs of numbers, which are sorted.
     pub(crate) fn read(
-        tree: Tree,
-        groups: GroupRange,
+        runs: Vec<(u32, u32)>,
         outboard: &(impl ReadAt + ?Sized),
     ) -> io::Result<Self> {
         let read = |(start, end): (u32, u32)| {
@@ -115,11 +118,7 @@ impl Nodes {
                 .fill_at(&mut buf, bytes.start())
                 .map(|()| (start, buf))
         };
-        let runs = tree
-            .node_runs_for(groups)
-            .into_iter()
-            .map(read)
-            .collect::<io::Result<_>>()?;
+        let runs = runs.into_iter().map(read).collect::<io::Result<_>>()?;
         Ok(Self { runs })
     }
 

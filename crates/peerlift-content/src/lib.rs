@@ -11,7 +11,7 @@
 //! ```
 //!
 //! * [`Tree`] is the shape of the tree, [`RangeDecoder`] and [`encode_range`] are the two ends of
-//!   a proven transfer, [`check_groups`] looks at what lies on a disk.
+//!   a proven transfer, whose proof begins at a [`Footing`], [`check_groups`] looks at what lies on a disk.
 //! * [`hash_file()`], [`publish_file`] and [`verify_file`] work on files, with many threads.
 //! * [`Manifest`], [`VerifiedManifest`], [`PublisherKey`]: who says what.
 //!
@@ -22,6 +22,7 @@ mod decode;
 mod draft;
 mod encode;
 mod expect;
+mod footing;
 mod hash;
 mod hash_file;
 mod jws;
@@ -38,6 +39,7 @@ pub use check::{Check, check_groups, check_outboard};
 pub use decode::{Corrupt, Item, RangeDecoder, fuzz_decode};
 pub use encode::{EncodeError, encode_range};
 pub use expect::{GroupHashes, NodesError, verify_nodes};
+pub use footing::{Footing, fuzz_footing};
 pub use hash::{Hash, empty_object};
 pub use hash_file::{HashError, HashOptions, HashedFile, hash_file};
 pub use jws::JwsError;

@@ -15,7 +15,7 @@
 //!    g0 g1 g2 g3
 //! ```
 
-use peerlift_model::{ByteRange, GroupIndex, GroupRange, Layout};
+use peerlift_model::{ByteRange, GroupIndex, GroupRange, Height, Layout};
 
 /// Bytes of one parent in the outboard: two chaining values.
 pub const NODE_BYTES: u64 = NODE_LEN as u64;
@@ -42,6 +42,12 @@ impl Subtree {
     #[must_use]
     pub fn leaf(self) -> Option<GroupIndex> {
         (self.groups.len() == 1).then(|| GroupIndex(self.groups.start()))
+    }
+
+    /// How high it is.
+    #[must_use]
+    pub fn height(self) -> Height {
+        Height::of(self.groups.len())
     }
 
     /// Whether it is the whole object.
@@ -203,15 +209,53 @@ impl Tree {
         }
     }
 
-    /// The length in bytes of the encoding of `groups`: the parents that prove them, and they.
+    /// The height of the highest parent that proves some of `groups` and is not `known`; that of a
+    /// group when all are known. A parent beneath an unknown one is not asked after.
     #[must_use]
-    pub fn encoded_len(self, groups: GroupRange) -> u64 {
-        let parents: u64 = self.nodes_for(groups).iter().map(|nodes| nodes.len()).sum();
-        parents
-            + self
-                .layout
-                .bytes_of(groups.intersection(self.layout.all_groups()))
-                .len()
+    pub fn unknown_height(self, groups: GroupRange, known: impl Fn(Subtree) -> bool) -> Height {
+        let mut height = Height::GROUP;
+        let mut stack: Vec<Subtree> = self.root().into_iter().collect();
+        while let Some(subtree) = stack.pop() {
+            let Some((left, right)) = subtree.children() else {
+                continue;
+            };
+            if !subtree.overlaps(groups) || subtree.height() <= height {
+                continue;
+            }
+            if known(subtree) {
+                stack.extend([right, left]);
+            } else {
+                height = subtree.height();
+            }
+        }
+        height
+    }
+
+    /// How many parents no higher than `from` prove `groups`.
+    #[must_use]
+    pub fn parents_beneath(self, from: Height, groups: GroupRange) -> u64 {
+        let mut count = 0;
+        let mut stack: Vec<Subtree> = self.root().into_iter().collect();
+        while let Some(subtree) = stack.pop() {
+            let Some((left, right)) = subtree.children() else {
+                continue;
+            };
+            let sent = subtree.height() <= from;
+            if sent && subtree.is_within(groups) {
+                count += u64::from(subtree.groups().len()) - 1;
+            } else if subtree.overlaps(groups) {
+                count += u64::from(sent);
+                stack.extend([right, left]);
+            }
+        }
+        count
+    }
+
+    /// The length in bytes of the encoding of `groups`, when parents above `from` are left out.
+    #[must_use]
+    pub fn encoded_len(self, groups: GroupRange, from: Height) -> u64 {
+        let groups = groups.intersection(self.layout.all_groups());
+        NODE_BYTES * self.parents_beneath(from, groups) + self.layout.bytes_of(groups).len()
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use peerlift_content::{fuzz_decode, fuzz_manifest};
+use peerlift_content::{fuzz_decode, fuzz_footing, fuzz_manifest};
 
 fn replay(target: &str, entry: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -25,4 +25,9 @@ fn manifests() {
 #[test]
 fn encoded_ranges() {
     replay("range_decoder", fuzz_decode);
+}
+
+#[test]
+fn encoded_ranges_on_what_is_known() {
+    replay("footing", fuzz_footing);
 }

@@ -6,7 +6,7 @@ mod common;
 
 use common::{Object, SIZES};
 use peerlift_content::{Corrupt, EncodeError, Item, RangeDecoder, Tree, encode_range};
-use peerlift_model::{GROUP_BYTES, GroupIndex, GroupRange, ObjectId};
+use peerlift_model::{GROUP_BYTES, GroupIndex, GroupRange, Height, ObjectId};
 use proptest::prelude::*;
 
 fn encode(object: &Object, groups: GroupRange) -> Vec<u8> {
@@ -14,7 +14,7 @@ fn encode(object: &Object, groups: GroupRange) -> Vec<u8> {
     encode_range(
         object.root,
         object.layout,
-        groups,
+        (groups, Height::MAX),
         &object.data,
         &object.outboard,
         &mut out,
@@ -64,7 +64,7 @@ fn check_round_trip(object: &Object, groups: GroupRange) {
     );
     assert_eq!(
         encoded.len() as u64,
-        Tree::new(object.layout).encoded_len(groups)
+        Tree::new(object.layout).encoded_len(groups, Height::MAX)
     );
     let (data, parents) = decode(object.root, object, groups, &encoded).unwrap();
     let bytes = object.layout.bytes_of(groups);
@@ -170,7 +170,7 @@ fn a_damaged_copy_is_not_encoded() {
     let result = encode_range(
         object.root,
         object.layout,
-        groups,
+        (groups, Height::MAX),
         &data,
         &object.outboard,
         &mut out,
@@ -182,7 +182,7 @@ fn a_damaged_copy_is_not_encoded() {
     let result = encode_range(
         object.root,
         object.layout,
-        groups,
+        (groups, Height::MAX),
         &object.data,
         &outboard,
         &mut out,
@@ -194,7 +194,7 @@ fn a_damaged_copy_is_not_encoded() {
     let result = encode_range(
         object.root,
         object.layout,
-        groups,
+        (groups, Height::MAX),
         &object.data,
         &vec![0; 64],
         &mut out,

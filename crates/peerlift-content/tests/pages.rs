@@ -11,10 +11,10 @@ use std::path::Path;
 use common::hash_bytes;
 use data_encoding::HEXLOWER;
 use peerlift_content::{
-    HashOptions, Manifest, Policy, PublisherKey, RangeDecoder, RelayEntry, VerifiedManifest,
+    HashOptions, Manifest, Policy, PublisherKey, RangeDecoder, RelayEntry, Tree, VerifiedManifest,
     encode_range,
 };
-use peerlift_model::{GroupRange, Layout};
+use peerlift_model::{GroupRange, Height, Layout};
 
 /// What stands on a page between "```KIND NAME" and "```", by name.
 fn blocks(page: &str, kind: &str) -> BTreeMap<String, String> {
@@ -87,13 +87,17 @@ fn outboard_page() {
     encode_range(
         hashed.root,
         layout,
-        last,
+        (last, Height::MAX),
         &data[..],
         &outboard[..],
         &mut encoded,
     )
     .unwrap();
     assert_eq!(hex("outboard.md", "encoded-2"), HEXLOWER.encode(&encoded));
+    for height in [0, 1] {
+        let from = Height::new(height).unwrap();
+        assert_eq!(Tree::new(layout).encoded_len(last, from), 5);
+    }
     let mut decoder = RangeDecoder::new(hashed.root, layout, last);
     let mut rest = &encoded[..];
     while let Some(length) = decoder.next_len() {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use common::SIZES;
 use peerlift_content::{NODE_BYTES, Tree};
-use peerlift_model::{ByteRange, GROUP_BYTES, GroupRange, Layout};
+use peerlift_model::{ByteRange, GROUP_BYTES, GroupRange, Height, Layout};
 use proptest::prelude::*;
 
 fn tree(size: u64) -> Tree {
@@ -112,9 +112,9 @@ fn the_largest_object_has_a_tree() {
 fn ranges_beyond_the_end_are_empty() {
     let tree = tree(5 * GROUP_BYTES);
     assert!(tree.nodes_for(GroupRange::new(5, 9)).is_empty());
-    assert_eq!(tree.encoded_len(GroupRange::new(7, 9)), 0);
+    assert_eq!(tree.encoded_len(GroupRange::new(7, 9), Height::MAX), 0);
     assert_eq!(
-        tree.encoded_len(GroupRange::new(0, 99)),
+        tree.encoded_len(GroupRange::new(0, 99), Height::MAX),
         5 * GROUP_BYTES + 4 * 64
     );
 }

@@ -16,6 +16,7 @@
 //! `peerlift-store` for files.
 
 mod group_set;
+mod height;
 mod id;
 mod layout;
 mod nat;
@@ -24,6 +25,7 @@ mod rate;
 mod time;
 
 pub use group_set::GroupSet;
+pub use height::Height;
 pub use id::{IdError, ObjectId, PeerId, PublisherId};
 pub use layout::{GROUP_BYTES, Layout, PIECE_BYTES_MAX, PIECE_BYTES_MIN, PIECES_AIM};
 pub use nat::NatClass;

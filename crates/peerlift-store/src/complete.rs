@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use peerlift_content::Tree;
-use peerlift_model::{GroupRange, GroupSet, Layout, ObjectId};
+use peerlift_model::{GroupRange, GroupSet, Height, Layout, ObjectId};
 
 use crate::error::StoreError;
 use crate::mark::FileMark;
@@ -85,15 +85,15 @@ impl CompleteObject {
         self.mark.check(&self.path)
     }
 
-    /// The encoding of `groups`, verified as it is read.
+    /// The encoding of `groups` without the parents above `from`, verified as it is read.
     ///
     /// # Errors
     ///
     /// [`StoreError::Damaged`] when the file is not the object any more; as [`Self::check`].
-    pub fn encode(&self, groups: GroupRange) -> Result<Bytes, StoreError> {
+    pub fn encode(&self, groups: GroupRange, from: Height) -> Result<Bytes, StoreError> {
         self.check()?;
         let stored = (&self.data, &self.outboard);
-        encode(self.root, self.layout, groups, stored, &self.path)
+        encode(self.root, self.layout, (groups, from), stored, &self.path)
     }
 
     /// The bytes of `groups`, as they are in the file.

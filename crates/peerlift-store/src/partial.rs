@@ -8,10 +8,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use peerlift_content::{
-    Corrupt, GroupHashes, Item, NODE_BYTES, NodesError, ReadAt, Tree, empty_object, node_bytes,
-    verify_nodes,
+    Corrupt, Footing, GroupHashes, Item, NODE_BYTES, NodesError, ReadAt, Tree, empty_object,
+    node_bytes, verify_nodes,
 };
-use peerlift_model::{ByteRange, GROUP_BYTES, GroupIndex, GroupRange, GroupSet, Layout, ObjectId};
+use peerlift_model::{
+    ByteRange, GROUP_BYTES, GroupIndex, GroupRange, GroupSet, Height, Layout, ObjectId,
+};
 
 use crate::error::{StoreError, WriteError};
 use crate::mark::FileMark;
@@ -142,6 +144,17 @@ impl PartialObject {
         missing.map(|(start, end)| node_bytes(start, end)).collect()
     }
 
+    /// What need not be sent of a proof of `groups`, because it is known here.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn footing(&self, groups: GroupRange) -> Result<Footing, StoreError> {
+        let known = |node| self.lock().known.contains(node);
+        Footing::find(self.root, self.layout(), groups, &self.outboard, known)
+            .map_err(|error| self.outboard_error(error))
+    }
+
     /// Proves the parents in `bytes`, which are those at `range` of the outboard, and keeps them.
     /// Parents that are known already may be among them.
     ///
@@ -270,19 +283,26 @@ impl PartialObject {
         }
     }
 
-    /// The encoding of `groups`, for a [`peerlift_content::RangeDecoder`] at the other end. What is
-    /// read from the disk is verified once more.
+    /// The encoding of `groups` without the parents above `from`, for a
+    /// [`peerlift_content::RangeDecoder`] at the other end. What is read from the disk is verified
+    /// once more.
     ///
     /// # Errors
     ///
     /// [`StoreError::Absent`]. [`StoreError::Damaged`] when the disk does not hold what was
     /// written: the damaged group is then no longer there, and must be fetched again. As
     /// [`Self::check`].
-    pub fn encode(&self, groups: GroupRange) -> Result<Bytes, StoreError> {
+    pub fn encode(&self, groups: GroupRange, from: Height) -> Result<Bytes, StoreError> {
         self.check_present(groups)?;
         self.check()?;
         let stored = (&self.data, &self.outboard);
-        let encoded = encode(self.root, self.layout(), groups, stored, &self.paths.data);
+        let encoded = encode(
+            self.root,
+            self.layout(),
+            (groups, from),
+            stored,
+            &self.paths.data,
+        );
         if let Err(StoreError::Damaged {
             source: Corrupt::Group(group),
             ..

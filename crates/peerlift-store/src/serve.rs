@@ -6,20 +6,20 @@ use std::path::Path;
 
 use bytes::Bytes;
 use peerlift_content::{EncodeError, ReadAt, encode_range};
-use peerlift_model::{GroupRange, Layout, ObjectId};
+use peerlift_model::{GroupRange, Height, Layout, ObjectId};
 
 use crate::error::StoreError;
 
-/// Encodes `groups` from the files, verifying them.
+/// Encodes `groups` from the files without the parents above a height, verifying all.
 pub(crate) fn encode(
     root: ObjectId,
     layout: Layout,
-    groups: GroupRange,
+    asked: (GroupRange, Height),
     (data, outboard): (&File, &File),
     path: &Path,
 ) -> Result<Bytes, StoreError> {
     let mut encoded = Vec::new();
-    match encode_range(root, layout, groups, data, outboard, &mut encoded) {
+    match encode_range(root, layout, asked, data, outboard, &mut encoded) {
         Ok(()) => Ok(encoded.into()),
         Err(EncodeError::Corrupt(source)) => Err(StoreError::Damaged {
             path: path.to_owned(),

@@ -10,8 +10,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::{Object, SIZES, names, slice};
-use peerlift_content::Corrupt;
-use peerlift_model::{ByteRange, GROUP_BYTES, GroupIndex, GroupRange, GroupSet, Layout, ObjectId};
+use peerlift_content::{Corrupt, Footing};
+use peerlift_model::{
+    ByteRange, GROUP_BYTES, GroupIndex, GroupRange, GroupSet, Height, Layout, ObjectId,
+};
 use peerlift_store::{CompleteObject, PartialObject, PartialOptions, StoreError, WriteError};
 use proptest::prelude::*;
 
@@ -57,9 +59,9 @@ fn a_committed_object_goes_on_serving() {
     );
     let partial = object.open(&folder.path().join("file")).unwrap();
     object.fetch_from_edge(&partial, object.all()).unwrap();
-    let before = partial.encode(object.all()).unwrap();
+    let before = partial.encode(object.all(), Height::MAX).unwrap();
     partial.commit().unwrap();
-    assert_eq!(partial.encode(object.all()).unwrap(), before);
+    assert_eq!(partial.encode(object.all(), Height::MAX).unwrap(), before);
     assert_eq!(partial.read(object.all()).unwrap(), object.data);
     assert_eq!(partial.commit().unwrap(), folder.path().join("file"));
     drop(partial);
@@ -76,7 +78,7 @@ fn what_one_encodes_another_takes() {
     object
         .fetch_from_edge(&first, GroupRange::new(2, 7))
         .unwrap();
-    let encoded = first.encode(GroupRange::new(3, 6)).unwrap();
+    let encoded = first.encode(GroupRange::new(3, 6), Height::MAX).unwrap();
     let complete_path = folder.path().join("complete");
     fs::write(&complete_path, &object.data).unwrap();
     fs::write(folder.path().join("outboard"), &object.outboard).unwrap();
@@ -87,7 +89,10 @@ fn what_one_encodes_another_takes() {
         object.layout,
     )
     .unwrap();
-    assert_eq!(complete.encode(GroupRange::new(3, 6)).unwrap(), encoded);
+    assert_eq!(
+        complete.encode(GroupRange::new(3, 6), Height::MAX).unwrap(),
+        encoded
+    );
     assert_eq!(complete.read(object.all()).unwrap(), object.data);
 }
 
@@ -104,7 +109,7 @@ fn absent_groups_are_neither_read_nor_served() {
         GroupRange::new(90, 91),
     ] {
         assert!(matches!(
-            partial.encode(groups),
+            partial.encode(groups, Height::MAX),
             Err(StoreError::Absent { .. })
         ));
         assert!(matches!(
@@ -244,9 +249,8 @@ fn an_item_of_a_larger_object_does_not_fit() {
     let folder = tempfile::tempdir().unwrap();
     let (small, large) = (Object::new(3 * GROUP_BYTES), Object::new(90 * GROUP_BYTES));
     let partial = small.open(&folder.path().join("file")).unwrap();
-    let error = large
-        .fetch_from_peer(&partial, GroupRange::new(80, 90))
-        .unwrap_err();
+    let footing = Footing::root(large.root, large.layout, GroupRange::new(80, 90));
+    let error = large.fetch_from_peer_on(&partial, footing).unwrap_err();
     assert!(matches!(error, WriteError::Misfit { .. }), "{error:?}");
 }
 
@@ -274,7 +278,7 @@ fn a_group_that_the_disk_lost_is_forgotten_and_fetched_again() {
         .open(folder.path().join("file.part"))
         .unwrap();
     std::os::unix::fs::FileExt::write_all_at(&part, b"rot", 5 * GROUP_BYTES).unwrap();
-    let result = partial.encode(GroupRange::new(4, 7));
+    let result = partial.encode(GroupRange::new(4, 7), Height::MAX);
     assert!(
         matches!(result, Err(StoreError::Damaged { .. })),
         "{result:?}"
@@ -313,23 +317,23 @@ fn a_finished_file_that_was_changed_is_not_served() {
     object.fetch_from_edge(&partial, object.all()).unwrap();
     partial.commit().unwrap();
     overwrite_in_secret(&target, &vec![1; object.data.len()]);
-    let result = partial.encode(GroupRange::new(4, 7));
+    let result = partial.encode(GroupRange::new(4, 7), Height::MAX);
     assert!(
         matches!(result, Err(StoreError::Damaged { .. })),
         "{result:?}"
     );
     touch(&target);
-    let result = partial.encode(GroupRange::new(4, 7));
+    let result = partial.encode(GroupRange::new(4, 7), Height::MAX);
     assert!(
         matches!(result, Err(StoreError::Changed { .. })),
         "{result:?}"
     );
     fs::write(&target, "short").unwrap();
-    assert!(partial.encode(GroupRange::new(4, 7)).is_err());
+    assert!(partial.encode(GroupRange::new(4, 7), Height::MAX).is_err());
     assert!(partial.read(GroupRange::new(4, 7)).is_err());
     // Open, it could still be read.
     fs::rename(&target, folder.path().join("moved")).unwrap();
-    let result = partial.encode(GroupRange::new(4, 7));
+    let result = partial.encode(GroupRange::new(4, 7), Height::MAX);
     assert!(matches!(result, Err(StoreError::Gone { .. })), "{result:?}");
 }
 
@@ -344,7 +348,7 @@ fn a_finished_file_is_served_later_with_the_outboard_that_was_kept() {
         assert_eq!(partial.mark(), None);
         partial.keep_outboard(&kept).unwrap();
         partial.commit().unwrap();
-        let encoded = partial.encode(object.all()).unwrap();
+        let encoded = partial.encode(object.all(), Height::MAX).unwrap();
         let mark = partial.mark();
         drop(partial);
         assert_eq!(names(folder.path()), ["file", "kept"]);
@@ -352,9 +356,9 @@ fn a_finished_file_is_served_later_with_the_outboard_that_was_kept() {
         let open = || CompleteObject::open(&target, &kept, object.root, object.layout).unwrap();
         let complete = open();
         assert_eq!(mark, Some(complete.mark()));
-        assert_eq!(complete.encode(object.all()).unwrap(), encoded);
+        assert_eq!(complete.encode(object.all(), Height::MAX).unwrap(), encoded);
         touch(&target);
-        let refused = complete.encode(object.all());
+        let refused = complete.encode(object.all(), Height::MAX);
         assert!(
             matches!(refused, Err(StoreError::Changed { .. })),
             "{refused:?}"
@@ -476,7 +480,7 @@ proptest! {
             prop_assert_eq!(&groups, &model);
             for run in have.runs() {
                 prop_assert!(partial.read(*run).unwrap() == object.bytes(*run));
-                prop_assert!(partial.encode(*run).is_ok());
+                prop_assert!(partial.encode(*run, Height::MAX).is_ok());
                 prop_assert!(partial.missing_nodes(*run).is_empty());
             }
         }

@@ -229,9 +229,7 @@ mod tests {
     use super::*;
 
     fn parcels() -> Vec<Parcel> {
-        let request = RangeRequest {
-            groups: GroupRange::new(64, 128),
-        };
+        let request = RangeRequest::whole(GroupRange::new(64, 128));
         vec![
             Parcel::Control(PeerMessage::Unchoke),
             Parcel::Ask(7, request),

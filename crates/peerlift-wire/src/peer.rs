@@ -1,7 +1,7 @@
 //! What two peers say to one another about one object.
 
 use bytes::Bytes;
-use peerlift_model::{GroupRange, GroupSet, ObjectId, Rate};
+use peerlift_model::{GroupRange, GroupSet, Height, ObjectId, Rate};
 use prost::Message;
 
 use crate::error::{AGENT_BYTES_MAX, malformed, object, text};
@@ -183,14 +183,41 @@ impl Goodbye {
 pub struct RangeRequest {
     /// What is asked for. Never empty.
     pub groups: GroupRange,
+    /// Where the proof may begin: parents above are known to the asker. [`Height::MAX`]: none is.
+    pub from_height: Height,
 }
 
 impl RangeRequest {
+    /// Asks for `groups` with all of their proof.
+    #[must_use]
+    pub fn whole(groups: GroupRange) -> Self {
+        Self {
+            groups,
+            from_height: Height::MAX,
+        }
+    }
+
+    /// How an answer begins that leaves out what the asker says it knows.
+    #[must_use]
+    pub fn granted(self) -> RangeStatus {
+        if self.from_height == Height::MAX {
+            RangeStatus::Ok
+        } else {
+            RangeStatus::OkFromHeight
+        }
+    }
+
     /// The message as it goes into a frame.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let (start, end) = (self.groups.start(), self.groups.end());
-        proto::RangeRequest { start, end }.encode_to_vec()
+        let from_height = (self.from_height < Height::MAX).then(|| self.from_height.number());
+        proto::RangeRequest {
+            start,
+            end,
+            from_height,
+        }
+        .encode_to_vec()
     }
 
     /// Reads a frame's content.
@@ -203,8 +230,15 @@ impl RangeRequest {
         if request.start >= request.end {
             return Err(malformed("range"));
         }
+        // The greatest height has one form only, which is none.
+        let from_height = match request.from_height.map(Height::new) {
+            None => Height::MAX,
+            Some(Some(height)) if height < Height::MAX => height,
+            Some(_) => return Err(malformed("from_height")),
+        };
         Ok(Self {
             groups: GroupRange::new(request.start, request.end),
+            from_height,
         })
     }
 }
@@ -212,7 +246,7 @@ impl RangeRequest {
 /// The first byte of the answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RangeStatus {
-    /// The encoded range follows, then the end of the stream.
+    /// The encoded range follows with all of its proof, then the end of the stream.
     Ok,
     /// Not all of it is here. Nothing follows.
     NotHere,
@@ -220,6 +254,9 @@ pub enum RangeStatus {
     Refused,
     /// Too many requests of the asker are waiting. Nothing follows.
     Busy,
+    /// The encoded range follows without the parents above the height that was asked for, then the
+    /// end of the stream.
+    OkFromHeight,
 }
 
 impl RangeStatus {
@@ -231,6 +268,7 @@ impl RangeStatus {
             Self::NotHere => 1,
             Self::Refused => 2,
             Self::Busy => 3,
+            Self::OkFromHeight => 4,
         }
     }
 
@@ -245,6 +283,7 @@ impl RangeStatus {
             1 => Ok(Self::NotHere),
             2 => Ok(Self::Refused),
             3 => Ok(Self::Busy),
+            4 => Ok(Self::OkFromHeight),
             _ => Err(malformed("status")),
         }
     }
@@ -265,7 +304,10 @@ pub fn fuzz_peer(data: &[u8]) {
             "what decodes encodes to the same"
         );
     }
-    let _ = RangeRequest::decode(bytes);
+    if let Ok(request) = RangeRequest::decode(bytes) {
+        let again = RangeRequest::decode(request.encode().into());
+        assert_eq!(again, Ok(request), "what decodes encodes to the same");
+    }
 }
 
 #[cfg(test)]
@@ -368,16 +410,42 @@ mod tests {
             .collect();
         let bytes = PeerMessage::HaveDelta(groups).encode();
         assert_eq!(bytes, [0x1a, 0x06, 0x0a, 0x04, 0x00, 0x04, 0x02, 0x01]);
-        let request = RangeRequest {
-            groups: GroupRange::new(64, 128),
-        };
+        let mut request = RangeRequest::whole(GroupRange::new(64, 128));
         assert_eq!(request.encode(), [0x08, 0x40, 0x10, 0x80, 0x01]);
+        request.from_height = Height::of(64);
+        assert_eq!(request.encode(), [0x08, 0x40, 0x10, 0x80, 0x01, 0x18, 0x06]);
+    }
+
+    #[test]
+    fn heights_that_no_tree_leaves_out_are_refused() {
+        let decode = |from_height| {
+            let request = proto::RangeRequest {
+                start: 0,
+                end: 1,
+                from_height,
+            };
+            RangeRequest::decode(request.encode_to_vec().into())
+        };
+        for (said, meant) in [(None, 32), (Some(0), 0), (Some(31), 31)] {
+            let request = decode(said).unwrap();
+            assert_eq!(request.from_height.number(), meant);
+            assert_eq!(RangeRequest::decode(request.encode().into()), Ok(request));
+        }
+        for wrong in [32, 33, 256, u32::MAX] {
+            assert_eq!(decode(Some(wrong)), Err(malformed("from_height")));
+        }
     }
 
     #[test]
     fn empty_and_backward_requests_are_refused() {
         for (start, end) in [(0, 0), (5, 5), (6, 5)] {
-            let bytes = proto::RangeRequest { start, end }.encode_to_vec();
+            let from_height = None;
+            let bytes = proto::RangeRequest {
+                start,
+                end,
+                from_height,
+            }
+            .encode_to_vec();
             assert_eq!(RangeRequest::decode(bytes.into()), Err(malformed("range")));
         }
     }

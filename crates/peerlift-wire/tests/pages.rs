@@ -11,7 +11,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
-use peerlift_model::{GroupRange, GroupSet, NatClass, ObjectId, PeerId, PublisherId, Rate};
+use peerlift_model::{GroupRange, GroupSet, Height, NatClass, ObjectId, PeerId, PublisherId, Rate};
 use peerlift_wire::PeerAddress;
 use peerlift_wire::control::{
     Blocked, Challenge, ClientMessage, ErrorCode, Introduction, Introductions, Login, Query,
@@ -122,7 +122,14 @@ fn peer_messages() -> Vec<(&'static str, PeerMessage)> {
 
 fn range_requests() -> Vec<(&'static str, RangeRequest)> {
     let groups = GroupRange::new(64, 128);
-    vec![("range_request", RangeRequest { groups })]
+    let from_piece = RangeRequest {
+        groups,
+        from_height: Height::of(64),
+    };
+    vec![
+        ("range_request", RangeRequest::whole(groups)),
+        ("range_request-from_height", from_piece),
+    ]
 }
 
 fn address() -> PeerAddress {
@@ -287,14 +294,12 @@ fn peer_page() {
     );
     assert_eq!(page, BTreeMap::new());
     for byte in 0..=u8::MAX {
-        assert_eq!(RangeStatus::from_byte(byte).is_ok(), byte < 4);
+        assert_eq!(RangeStatus::from_byte(byte).is_ok(), byte < 5);
     }
 }
 
 fn parcels() -> Vec<(&'static str, Parcel)> {
-    let request = RangeRequest {
-        groups: GroupRange::new(64, 128),
-    };
+    let request = RangeRequest::whole(GroupRange::new(64, 128));
     let data = Bytes::from_static(b"\0data");
     vec![
         ("parcel-control", Parcel::Control(PeerMessage::Unchoke)),

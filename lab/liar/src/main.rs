@@ -208,9 +208,7 @@ impl Liar {
         let hello = self.hello(self.object, Some(ticket.into()));
         control.write_all(&encode_frame(&hello.encode())?).await?;
         let (mut send, mut receive) = connection.open_bi().await?;
-        let request = RangeRequest {
-            groups: GroupRange::new(0, 1),
-        };
+        let request = RangeRequest::whole(GroupRange::new(0, 1));
         send.write_all(&encode_frame(&request.encode())?).await?;
         let mut status = [0; 1];
         receive.read_exact(&mut status).await?;

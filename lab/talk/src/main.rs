@@ -83,14 +83,14 @@ async fn answer_all(link: PeerLink) -> Result<()> {
     let mut tasks = JoinSet::new();
     loop {
         let asked = link.asked().await?;
-        tasks.spawn(answer(asked.reply, asked.request.groups.len()));
+        tasks.spawn(answer(asked.reply, asked.request));
     }
 }
 
-async fn answer(mut reply: Reply, groups: u32) -> Result<()> {
+async fn answer(mut reply: Reply, request: RangeRequest) -> Result<()> {
     let part = Bytes::from_static(&[7; REPLY_BYTES_USUAL]);
-    let mut left = usize::try_from(groups)? * GROUP;
-    reply.accept().await?;
+    let mut left = usize::try_from(request.groups.len())? * GROUP;
+    reply.accept(request).await?;
     while left > 0 {
         let now = left.min(part.len());
         reply.send(part.slice(..now)).await?;
@@ -123,10 +123,10 @@ async fn fetch(peer: PeerId, address: &PeerAddress, mib: u32) -> Result<()> {
 }
 
 async fn ask_one_by_one(link: PeerLink, requests: usize) -> Result<()> {
-    let groups = GroupRange::new(0, REQUEST_GROUPS);
+    let request = RangeRequest::whole(GroupRange::new(0, REQUEST_GROUPS));
     let mut buffer = vec![0; GROUP];
     for _ in 0..requests {
-        let mut answer = link.ask(RangeRequest { groups }).await?;
+        let mut answer = link.ask(request).await?;
         for _ in 0..REQUEST_GROUPS {
             answer.read_exact(&mut buffer).await?;
         }

@@ -47,7 +47,7 @@ impl RangeAnswer {
         send.write_chunk(frame).await?;
         // Fails only when the peer has already answered and stopped listening.
         let _ = send.finish();
-        Self::begin(AnswerKind::Quic(stream)).await
+        Self::begin(request, AnswerKind::Quic(stream)).await
     }
 
     /// Puts a request and waits for the first byte of its answer.
@@ -55,17 +55,20 @@ impl RangeAnswer {
         request: RangeRequest,
         link: &TcpLink,
     ) -> Result<Self, PeerLinkError> {
-        Self::begin(AnswerKind::Tcp(link.ask(request).await?)).await
+        Self::begin(request, AnswerKind::Tcp(link.ask(request).await?)).await
     }
 
-    async fn begin(mut stream: AnswerKind) -> Result<Self, PeerLinkError> {
+    async fn begin(request: RangeRequest, mut stream: AnswerKind) -> Result<Self, PeerLinkError> {
         let mut byte = [0; 1];
         stream.read_exact(&mut byte).await?;
         let status = RangeStatus::from_byte(byte[0]).map_err(misbehaved)?;
+        if status == RangeStatus::OkFromHeight && request.granted() != status {
+            return Err(misbehaved("a proof that leaves out what has to be sent"));
+        }
         Ok(Self { stream, status })
     }
 
-    /// Whether the range follows.
+    /// Whether the range follows, and with what of its proof.
     #[must_use]
     pub fn status(&self) -> RangeStatus {
         self.status
@@ -134,7 +137,7 @@ enum ReplyKind {
 }
 
 impl Reply {
-    /// Answers with a status other than [`RangeStatus::Ok`], and nothing else.
+    /// Answers with a status that says why not, and nothing else.
     ///
     /// # Errors
     ///
@@ -144,13 +147,13 @@ impl Reply {
         self.finish().await
     }
 
-    /// Promises the range.
+    /// Promises the range, from the height that `request` says: it is the one that is answered.
     ///
     /// # Errors
     ///
     /// [`PeerLinkError::Closed`] when the peer no longer wants it.
-    pub async fn accept(&mut self) -> Result<(), PeerLinkError> {
-        self.begin(RangeStatus::Ok).await
+    pub async fn accept(&mut self, request: RangeRequest) -> Result<(), PeerLinkError> {
+        self.begin(request.granted()).await
     }
 
     /// Sends the next bytes of the encoded range; returns when they have a place in the send

@@ -78,9 +78,7 @@ fn hello(agent: &str) -> PeerMessage {
 }
 
 fn request() -> RangeRequest {
-    RangeRequest {
-        groups: GroupRange::new(64, 128),
-    }
+    RangeRequest::whole(GroupRange::new(64, 128))
 }
 
 /// One end of a link whose control stream is open.
@@ -132,18 +130,28 @@ async fn listen(node: PeerNode) -> End {
     }
 }
 
-/// Puts a request and lets the other end begin its answer.
+/// Puts the usual request and lets the other end begin its answer.
 async fn ask(
+    asker: &End,
+    asked: &End,
+    answer: impl AsyncFnOnce(Reply) -> Option<Reply>,
+) -> (Result<RangeAnswer, PeerLinkError>, Option<Reply>) {
+    ask_for(request(), asker, asked, answer).await
+}
+
+/// Puts a request and lets the other end begin its answer.
+async fn ask_for(
+    request: RangeRequest,
     asker: &End,
     asked: &End,
     answer: impl AsyncFnOnce(Reply) -> Option<Reply>,
 ) -> (Result<RangeAnswer, PeerLinkError>, Option<Reply>) {
     let answering = async {
         let asked = asked.link.asked().await.unwrap();
-        assert_eq!(asked.request, request());
+        assert_eq!(asked.request, request);
         answer(asked.reply).await
     };
-    within(async { tokio::join!(asker.link.ask(request()), answering) }).await
+    within(async { tokio::join!(asker.link.ask(request), answering) }).await
 }
 
 fn misbehaved<T: std::fmt::Debug>(result: Result<T, PeerLinkError>) {
@@ -181,7 +189,7 @@ async fn a_goodbye_ends_the_link_for_both() {
     for over in BOTH {
         let (mut dialling, mut listening) = met(over).await;
         let (answer, reply) = ask(&dialling, &listening, async |mut reply| {
-            reply.accept().await.unwrap();
+            reply.accept(request()).await.unwrap();
             Some(reply)
         })
         .await;

@@ -1,10 +1,11 @@
 //! Requests and their answers.
 
 use bytes::Bytes;
+use peerlift_model::Height;
 use peerlift_net::peer::PeerLinkError;
-use peerlift_wire::peer::RangeStatus;
+use peerlift_wire::peer::{RangeRequest, RangeStatus};
 
-use crate::{BOTH, ask, met, misbehaved, within};
+use crate::{BOTH, ask, ask_for, met, misbehaved, request, within};
 
 #[tokio::test]
 async fn ranges_flow_both_ways_however_long() {
@@ -14,7 +15,7 @@ async fn ranges_flow_both_ways_however_long() {
         let bytes = Bytes::from((0..=250).cycle().take(9_000_000).collect::<Vec<u8>>());
         for (asker, asked) in [(&dialling, &listening), (&listening, &dialling)] {
             let (answer, reply) = ask(asker, asked, async |mut reply| {
-                reply.accept().await.unwrap();
+                reply.accept(request()).await.unwrap();
                 Some(reply)
             })
             .await;
@@ -31,6 +32,35 @@ async fn ranges_flow_both_ways_however_long() {
                 within(async { tokio::join!(answer.read_exact(&mut got), sending) }).await;
             assert_eq!(read, Ok(()));
             assert!(got == bytes);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_proof_begins_at_the_height_that_was_asked_for() {
+    for over in BOTH {
+        let (dialling, listening) = met(over).await;
+        let from_height = RangeRequest {
+            from_height: Height::GROUP,
+            ..request()
+        };
+        // Who answers one request as if it were another: first those who know the height, then a peer
+        // that does not, and then one that was not asked to leave anything out.
+        for (asked, answered, status) in [
+            (request(), request(), Some(RangeStatus::Ok)),
+            (from_height, from_height, Some(RangeStatus::OkFromHeight)),
+            (from_height, request(), Some(RangeStatus::Ok)),
+            (request(), from_height, None),
+        ] {
+            let (answer, _) = ask_for(asked, &dialling, &listening, async |mut reply| {
+                reply.accept(answered).await.unwrap();
+                Some(reply)
+            })
+            .await;
+            match status {
+                Some(status) => assert_eq!(answer.unwrap().status(), status),
+                None => misbehaved(answer),
+            }
         }
     }
 }
@@ -64,7 +94,7 @@ async fn an_answer_given_up_is_never_taken_for_a_short_one() {
         assert_eq!(answer.unwrap_err(), PeerLinkError::Closed);
 
         let (answer, reply) = ask(&dialling, &listening, async |mut reply| {
-            reply.accept().await.unwrap();
+            reply.accept(request()).await.unwrap();
             Some(reply)
         })
         .await;
@@ -93,7 +123,7 @@ async fn an_answer_that_ends_too_early_is_the_peers_fault() {
         misbehaved(answer);
 
         let (answer, _) = ask(&dialling, &listening, async |mut reply| {
-            reply.accept().await.unwrap();
+            reply.accept(request()).await.unwrap();
             reply.send(Bytes::from_static(&[7; 10])).await.unwrap();
             reply.finish().await.unwrap();
             None
@@ -108,7 +138,7 @@ async fn who_no_longer_wants_an_answer_gets_no_more_of_it() {
     for over in BOTH {
         let (dialling, listening) = met(over).await;
         let (answer, reply) = ask(&dialling, &listening, async |mut reply| {
-            reply.accept().await.unwrap();
+            reply.accept(request()).await.unwrap();
             Some(reply)
         })
         .await;

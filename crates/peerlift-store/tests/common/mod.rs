@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
-use peerlift_content::{HashOptions, RangeDecoder, encode_range, hash_file};
-use peerlift_model::{ByteRange, GROUP_BYTES, GroupIndex, GroupRange, Layout, ObjectId};
+use peerlift_content::{Footing, HashOptions, RangeDecoder, encode_range, hash_file};
+use peerlift_model::{ByteRange, GROUP_BYTES, GroupIndex, GroupRange, Height, Layout, ObjectId};
 use peerlift_store::{PartialObject, PartialOptions, StoreError, WriteError};
 
 /// Sizes where something changes, and why.
@@ -92,6 +92,15 @@ impl Object {
         slice(&self.data, self.layout.bytes_of(groups))
     }
 
+    /// What a peer sends that has everything.
+    pub(crate) fn encode(&self, groups: GroupRange, from: Height) -> Vec<u8> {
+        let mut encoded = Vec::new();
+        let (data, outboard) = (&self.data, &self.outboard);
+        let asked = (groups, from);
+        encode_range(self.root, self.layout, asked, data, outboard, &mut encoded).unwrap();
+        encoded
+    }
+
     /// Brings in groups the way the edge does: nodes by range, then data.
     pub(crate) fn fetch_from_edge(
         &self,
@@ -104,16 +113,23 @@ impl Object {
         partial.write_groups(GroupIndex(groups.start()), self.bytes(groups))
     }
 
-    /// Brings in groups the way a peer does: an encoded range, decoded.
+    /// Brings in groups the way a peer does: an encoded range, decoded, on what is known.
     pub(crate) fn fetch_from_peer(
         &self,
         partial: &PartialObject,
         groups: GroupRange,
     ) -> Result<(), WriteError> {
-        let mut encoded = Vec::new();
-        let (data, outboard) = (&self.data, &self.outboard);
-        encode_range(self.root, self.layout, groups, data, outboard, &mut encoded).unwrap();
-        let mut decoder = RangeDecoder::new(self.root, self.layout, groups);
+        self.fetch_from_peer_on(partial, partial.footing(groups)?)
+    }
+
+    /// The same, on what the caller says is known.
+    pub(crate) fn fetch_from_peer_on(
+        &self,
+        partial: &PartialObject,
+        footing: Footing,
+    ) -> Result<(), WriteError> {
+        let encoded = self.encode(footing.groups(), footing.height());
+        let mut decoder = RangeDecoder::on(footing);
         let mut rest = &encoded[..];
         while let Some(len) = decoder.next_len() {
             let (next, after) = rest.split_at(len);
