@@ -43,7 +43,12 @@ const WALLS: [(&str, &[&str]); 13] = [
     ("peerlift-rendezvous", &["peerlift-model"]),
     (
         "peerlift-sim",
-        &["peerlift-model", "peerlift-rendezvous", "peerlift-swarm"],
+        &[
+            "peerlift-content",
+            "peerlift-model",
+            "peerlift-rendezvous",
+            "peerlift-swarm",
+        ],
     ),
     ("peerlift-store", &["peerlift-content", "peerlift-model"]),
     (

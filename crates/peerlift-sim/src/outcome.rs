@@ -64,6 +64,8 @@ pub struct Outcome {
     pub peer_bytes: u64,
     /// As much of that as stayed within one network.
     pub near_bytes: u64,
+    /// Bytes of hash trees that went with it. Not counted of a fluid.
+    pub proof_bytes: u64,
     /// Payload that was sent and not taken in: under way when it was cancelled or somebody died.
     pub lost_bytes: u64,
     /// Seconds to the last completion.
@@ -122,6 +124,12 @@ impl Outcome {
     #[must_use]
     pub fn near_share(&self) -> f64 {
         ratio(self.near_bytes, self.peer_bytes)
+    }
+
+    /// Bytes of hash trees that peers sent by the payload that left them.
+    #[must_use]
+    pub fn proof_share(&self) -> f64 {
+        ratio(self.proof_bytes, self.peer_bytes)
     }
 
     /// The downloads that finished.

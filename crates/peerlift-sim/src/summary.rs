@@ -42,6 +42,8 @@ pub struct Summary {
     pub peers_could: Option<f64>,
     /// Bytes that stayed within one network by bytes that left peers.
     pub near_share: f64,
+    /// Bytes of hash trees that peers sent by the payload that left them. Not counted of a fluid.
+    pub proof_share: Option<f64>,
     /// The mean of the downloads' peer efficiencies.
     pub mean_efficiency: f64,
     /// Bytes that arrived in vain, by delivered bytes.
@@ -137,6 +139,7 @@ impl Summary {
             peer_share: outcome.peer_share(),
             peers_could: (plan.model == Model::Groups).then(|| peers_could(plan, outcome)),
             near_share: outcome.near_share(),
+            proof_share: (plan.model == Model::Groups).then(|| outcome.proof_share()),
             mean_efficiency: outcome.mean_efficiency(),
             wasted_share: outcome.wasted_bytes() as f64 / delivered,
             own_s: Quantiles::of(outcome.finished().map(|record| record.own_s).collect()),
@@ -194,6 +197,8 @@ impl fmt::Display for Summary {
         let could = could.map(|most| format!(", of {most} that they could have brought"));
         let from_peers = percent(self.peer_share) + &could.unwrap_or_default();
         let twin = format!("{}, {} slower", quantiles(&self.twin, 3), self.slower);
+        let of_proofs = |share: f64| format!("{:.2} % on top", share * 100.0);
+        let proofs = self.proof_share.map(of_proofs);
         let (model, nearby) = match self.model {
             Model::Groups => ("", percent(self.near_share)),
             Model::Flow => (", as a fluid", "not modelled".to_owned()),
@@ -208,6 +213,10 @@ impl fmt::Display for Summary {
             ("edge", edge),
             ("from peers", from_peers),
             ("of it nearby", nearby),
+            (
+                "proofs",
+                proofs.unwrap_or_else(|| "not modelled".to_owned()),
+            ),
             ("peer efficiency", percent(self.mean_efficiency)),
             ("wasted", percent(self.wasted_share)),
             ("seconds", quantiles(&self.own_s, 1)),

@@ -3,7 +3,8 @@
 //! Rates of lines count everything that a shaper of Ethernet frames counts, and so do these weights;
 //! reports count payload. The figures are those of the protocols, not fitted.
 
-use peerlift_model::GROUP_BYTES;
+use peerlift_content::{NODE_BYTES, Tree};
+use peerlift_model::{GroupRange, GroupSet, Height, Layout};
 
 /// A full TCP segment: 1448 bytes of content in 1514 on Ethernet (timestamps on).
 const TCP: f64 = 1514.0 / 1448.0;
@@ -11,7 +12,7 @@ const TCP: f64 = 1514.0 / 1448.0;
 /// take 38 of them.
 const QUIC: f64 = 1494.0 / 1414.0;
 /// One parent of a hash tree.
-const PARENT: f64 = 64.0;
+const PARENT: f64 = NODE_BYTES as f64;
 /// A request and the headers of its answer.
 const HTTP: f64 = 700.0;
 /// A request to a peer and the head of its answer.
@@ -36,17 +37,17 @@ pub(crate) enum Carrier {
 }
 
 impl Carrier {
-    /// The bytes of some groups on the wire. `first` of an answer carries its head, and from peers
-    /// the path from the root: `depth` parents.
-    pub(crate) fn bytes(self, payload: u64, first: bool, depth: u32) -> f64 {
-        let groups = payload.div_ceil(GROUP_BYTES);
-        let content = payload as f64 + groups as f64 * PARENT;
+    /// The bytes of some groups on the wire, with so many parents. The `first` of an answer carry
+    /// its head.
+    pub(crate) fn bytes(self, payload: u64, parents: u64, first: bool) -> f64 {
+        let content = payload as f64 + parents as f64 * PARENT;
+        content * self.frame() + if first { self.head() } else { 0.0 }
+    }
+
+    fn head(self) -> f64 {
         match self {
-            Self::Edge => content * self.frame() + if first { HTTP } else { 0.0 },
-            Self::Reached | Self::Peer if first => {
-                (content + f64::from(depth) * PARENT) * self.frame() + ASK
-            }
-            Self::Reached | Self::Peer => content * self.frame(),
+            Self::Edge => HTTP,
+            Self::Reached | Self::Peer => ASK,
         }
     }
 
@@ -67,6 +68,18 @@ impl Carrier {
     }
 }
 
+/// The parents that a peer sends with `groups` to somebody who has what `have` says: those above the
+/// groups that it has are known to it.
+pub(crate) fn parents(layout: Layout, groups: GroupRange, have: &GroupSet) -> u64 {
+    let tree = Tree::new(layout);
+    let from = tree.unknown_height(groups, |subtree| {
+        have.runs_in(subtree.groups()).next().is_some()
+    });
+    let top = tree.root().map(|top| top.height());
+    let from = if top == Some(from) { Height::MAX } else { from };
+    tree.parents_beneath(from, groups)
+}
+
 /// A have-delta of so many runs to one peer.
 pub(crate) fn have_delta(runs: usize) -> f64 {
     HAVE + runs as f64 * HAVE_RUN
@@ -74,14 +87,41 @@ pub(crate) fn have_delta(runs: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use peerlift_model::GROUP_BYTES;
+
     use super::*;
 
     #[test]
     fn content_weighs_five_or_six_per_cent_more() {
         let payload = 64 * GROUP_BYTES;
-        let over = |carrier: Carrier| carrier.bytes(payload, true, 12) / payload as f64;
+        let over = |carrier: Carrier| carrier.bytes(payload, 64, true) / payload as f64;
         assert!((1.045..1.055).contains(&over(Carrier::Edge)));
         assert!((1.045..1.055).contains(&over(Carrier::Reached)));
         assert!((1.055..1.065).contains(&over(Carrier::Peer)));
+    }
+
+    #[test]
+    fn a_parent_is_sent_to_whoever_has_nothing_beneath_it() {
+        let layout = Layout::new(64 * GROUP_BYTES).expect("it is small");
+        let sent =
+            |groups, have: &[GroupRange]| parents(layout, groups, &have.iter().copied().collect());
+        let (one, four) = (GroupRange::new(5, 6), GroupRange::new(4, 8));
+        assert_eq!(sent(one, &[]), 6, "from the root");
+        assert_eq!(
+            sent(one, &[GroupRange::new(63, 64)]),
+            5,
+            "the root is known"
+        );
+        assert_eq!(
+            sent(one, &[GroupRange::new(4, 5)]),
+            0,
+            "its neighbour came with all"
+        );
+        assert_eq!(
+            sent(four, &[GroupRange::new(0, 1)]),
+            3,
+            "those beneath the four"
+        );
+        assert_eq!(sent(four, &[]), 4 + 3);
     }
 }

@@ -94,8 +94,8 @@ impl<'a> Flow<'a> {
         } else {
             plan.distances.same_country
         };
-        let group = 64 * GROUP_BYTES;
-        let weight = |carrier: Carrier| carrier.bytes(group, true, 12) / group as f64;
+        let payload = 64 * GROUP_BYTES;
+        let weight = |carrier: Carrier| carrier.bytes(payload, 64, true) / payload as f64;
         let all_open = plan
             .users
             .iter()

@@ -1,11 +1,12 @@
 //! Moves bytes: answers become chunks, chunks cross lines.
 
+use peerlift_content::NODE_BYTES;
 use peerlift_model::GroupRange;
 use peerlift_swarm::{Event, Fault, RequestEnd, RequestId, ServeId, SourceId};
 
 use super::line::Channel;
 use super::task::Serve;
-use super::{Chunk, Happening, World};
+use super::{Chunk, Happening, Question, World};
 use crate::arena::Key;
 use crate::check::Sight;
 use crate::plan::{Nat, Nature};
@@ -21,8 +22,7 @@ const LATE_LIAR_BYTES: u64 = 4 << 20;
 pub(super) struct Flow {
     /// Who asked, and by which name.
     client: u32,
-    request: RequestId,
-    groups: GroupRange,
+    question: Question,
     /// The next group to send.
     next: u32,
     /// Who sends; `None` for the edge.
@@ -33,27 +33,17 @@ pub(super) struct Flow {
 }
 
 impl World<'_> {
-    pub(super) fn edge_asked(
-        &mut self,
-        task: u32,
-        request: RequestId,
-        groups: GroupRange,
-        channel: Key,
-    ) {
-        let waits = self.tasks[task as usize].live.contains_key(&request);
+    pub(super) fn edge_asked(&mut self, task: u32, question: Question, channel: Key) {
+        let waits = self.tasks[task as usize]
+            .live
+            .contains_key(&question.request);
         if waits && self.edge_alive {
-            self.start(task, request, groups, (None, None), channel);
+            self.start(task, question, (None, None), channel);
         }
     }
 
     /// A request reaches a peer.
-    pub(super) fn asked(
-        &mut self,
-        id: u32,
-        source: SourceId,
-        request: RequestId,
-        groups: GroupRange,
-    ) {
+    pub(super) fn asked(&mut self, id: u32, source: SourceId, question: Question) {
         let task = &mut self.tasks[id as usize];
         let end = &task.ends[source.0 as usize];
         let (Some((client, _)), true, true) = (end.peer, end.open, task.alive) else {
@@ -63,23 +53,22 @@ impl World<'_> {
             Nature::Staller => {}
             Nature::Liar | Nature::LateLiar | Nature::LastLiar | Nature::Dripper => {
                 let channel = self.channel_to(id, source);
-                self.start(client, request, groups, (Some(id), None), channel);
+                self.start(client, question, (Some(id), None), channel);
             }
             Nature::Honest => {
                 let serve = ServeId(task.next_serve);
                 task.next_serve += 1;
                 let upload = Serve {
                     source,
-                    request,
-                    groups,
+                    question,
                     flow: None,
                 };
                 task.serves.insert(serve, upload);
-                task.served.insert((source, request), serve);
+                task.served.insert((source, question.request), serve);
                 let event = Event::Asked {
                     source,
                     serve,
-                    groups,
+                    groups: question.groups,
                 };
                 self.tell(id, event);
             }
@@ -95,7 +84,7 @@ impl World<'_> {
         };
         let channel = self.channel_to(id, upload.source);
         let server = (Some(id), Some(serve));
-        let flow = self.start(client, upload.request, upload.groups, server, channel);
+        let flow = self.start(client, upload.question, server, channel);
         if let Some(upload) = self.tasks[id as usize].serves.get_mut(&serve) {
             upload.flow = Some(flow);
         }
@@ -126,16 +115,14 @@ impl World<'_> {
     fn start(
         &mut self,
         client: u32,
-        request: RequestId,
-        groups: GroupRange,
+        question: Question,
         (server, serve): (Option<u32>, Option<ServeId>),
         channel: Key,
     ) -> Key {
         let flow = self.flows.add(Flow {
             client,
-            request,
-            groups,
-            next: groups.start(),
+            question,
+            next: question.groups.start(),
             server,
             serve,
             unreported: 0,
@@ -209,15 +196,16 @@ impl World<'_> {
             return;
         };
         let layout = self.layouts[self.tasks[flow.client as usize].object as usize];
-        let end = flow.groups.end().min(flow.next + self.plan.chunk_groups);
+        let asked = flow.question.groups;
+        let end = asked.end().min(flow.next + self.plan.chunk_groups);
         let groups = GroupRange::new(flow.next, end);
-        let first = flow.next == flow.groups.start();
+        let first = flow.next == asked.start();
+        let parents = flow.question.parents_until(end) - flow.question.parents_until(flow.next);
         flow.next = end;
         let payload = layout.bytes_of(groups).len();
-        let depth = 32 - layout.group_count().leading_zeros();
-        let wire = channel.carrier.bytes(payload, first, depth);
+        let wire = channel.carrier.bytes(payload, parents, first);
         flow.unreported += payload;
-        let done = end == flow.groups.end();
+        let done = end == asked.end();
         let (client, server, serve) = (flow.client, flow.server, flow.serve);
         let report = done || flow.unreported >= REPORT_BYTES;
         let told = if report {
@@ -240,13 +228,19 @@ impl World<'_> {
             payload: u32::try_from(payload).expect("a chunk is a megabyte at most"),
         };
         self.post(leaves + rtt / 2, Happening::Reached(chunk));
-        self.count_sent(server, client, payload, wire);
+        self.count_sent(server, client, (payload, parents), wire);
         if let (Some(server), Some(serve), true) = (server, serve, report) {
             self.report(server, serve, told, done);
         }
     }
 
-    fn count_sent(&mut self, server: Option<u32>, client: u32, payload: u64, wire: f64) {
+    fn count_sent(
+        &mut self,
+        server: Option<u32>,
+        client: u32,
+        (payload, parents): (u64, u64),
+        wire: f64,
+    ) {
         match server {
             None => {
                 self.outcome.edge_bytes += payload;
@@ -254,6 +248,7 @@ impl World<'_> {
             }
             Some(server) => {
                 self.outcome.peer_bytes += payload;
+                self.outcome.proof_bytes += parents * NODE_BYTES;
                 if self.place_of(server) == self.place_of(client) {
                     self.outcome.near_bytes += payload;
                 }
@@ -272,7 +267,7 @@ impl World<'_> {
         self.post(zero, Happening::Tell(id, Event::Served { serve, bytes }));
         if done {
             if let Some(upload) = self.tasks[id as usize].serves.remove(&serve) {
-                let name = (upload.source, upload.request);
+                let name = (upload.source, upload.question.request);
                 self.tasks[id as usize].served.remove(&name);
             }
             self.post(zero, Happening::Tell(id, Event::ServeEnded { serve }));
@@ -312,8 +307,11 @@ impl World<'_> {
             self.lose(chunk);
             return;
         };
-        let (client, request, server) = (flow.client, flow.request, flow.server);
-        let done = chunk.groups.end() == flow.groups.end();
+        let (client, server) = (flow.client, flow.server);
+        let Question {
+            request, groups, ..
+        } = flow.question;
+        let done = chunk.groups.end() == groups.end();
         if done {
             self.flows.remove(chunk.flow);
         }
@@ -388,7 +386,8 @@ impl World<'_> {
     pub(super) fn forget_serve(&mut self, id: u32, serve: ServeId) -> Option<Serve> {
         let task = &mut self.tasks[id as usize];
         let upload = task.serves.remove(&serve)?;
-        task.served.remove(&(upload.source, upload.request));
+        task.served
+            .remove(&(upload.source, upload.question.request));
         upload.flow.and_then(|flow| self.flows.remove(flow));
         Some(upload)
     }

@@ -75,14 +75,12 @@ enum Happening {
     Ask {
         task: u32,
         source: SourceId,
-        request: RequestId,
-        groups: GroupRange,
+        question: Question,
     },
     /// A request reaches the edge.
     AskEdge {
         task: u32,
-        request: RequestId,
-        groups: GroupRange,
+        question: Question,
         channel: Key,
     },
     /// A cancel reaches a peer.
@@ -107,6 +105,29 @@ enum Happening {
     ToControl(Box<rendezvous::Event>),
     FromControl(Box<rendezvous::Output>),
     Outage(bool),
+}
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    request: RequestId,
+    groups: GroupRange,
+    /// Parents of the hash tree that come with the groups.
+    parents: u64,
+}
+
+impl Question {
+    /// The same, put to the edge: its hash tree comes beside the content, each parent once.
+    fn of_edge(self) -> Self {
+        let parents = self.groups.len().into();
+        Self { parents, ..self }
+    }
+
+    /// The parents in the answer up to a group, when they are spread evenly over it.
+    fn parents_until(&self, group: u32) -> u64 {
+        let (start, len) = (self.groups.start(), self.groups.len().max(1));
+        self.parents * u64::from(group - start) / u64::from(len)
+    }
 }
 
 /// Some groups of an answer under way.
@@ -199,15 +220,13 @@ impl<'a> World<'a> {
             Happening::Ask {
                 task,
                 source,
-                request,
-                groups,
-            } => self.asked(task, source, request, groups),
+                question,
+            } => self.asked(task, source, question),
             Happening::AskEdge {
                 task,
-                request,
-                groups,
+                question,
                 channel,
-            } => self.edge_asked(task, request, groups, channel),
+            } => self.edge_asked(task, question, channel),
             Happening::Stop {
                 task,
                 source,

@@ -3,16 +3,16 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use peerlift_model::GroupRange;
+use peerlift_model::{GroupRange, GroupSet};
 use peerlift_swarm::{
     Event, Fault, Output, Refusal, RequestEnd, RequestId, ServeId, SourceId, Swarm,
 };
 
 use super::line::Channel;
 use super::task::EDGE_SOURCE;
-use super::{EDGE_LINE, Happening, World};
+use super::{EDGE_LINE, Happening, Question, World};
 use crate::check::Sight;
-use crate::wire::{Carrier, have_delta};
+use crate::wire::{Carrier, have_delta, parents};
 
 impl World<'_> {
     pub(super) fn drain(&mut self, id: u32, swarm: &mut Swarm) {
@@ -24,18 +24,26 @@ impl World<'_> {
                 continue;
             }
             self.spread_news(id, &mut news);
-            self.perform(id, output);
+            self.perform(id, output, swarm.have());
         }
         self.spread_news(id, &mut news);
     }
 
-    fn perform(&mut self, id: u32, output: Output) {
+    fn perform(&mut self, id: u32, output: Output, have: &GroupSet) {
         match output {
             Output::Request {
                 request,
                 source,
                 groups,
-            } => self.request(id, request, source, groups),
+            } => {
+                let layout = self.layouts[self.tasks[id as usize].object as usize];
+                let question = Question {
+                    request,
+                    groups,
+                    parents: parents(layout, groups, have),
+                };
+                self.request(id, source, question);
+            }
             Output::Cancel { request } => self.cancel(id, request),
             Output::Announce { .. } => {}
             Output::Serve { serve } => self.serve(id, serve),
@@ -100,7 +108,10 @@ impl World<'_> {
             .collect()
     }
 
-    fn request(&mut self, id: u32, request: RequestId, source: SourceId, groups: GroupRange) {
+    fn request(&mut self, id: u32, source: SourceId, question: Question) {
+        let Question {
+            request, groups, ..
+        } = question;
         self.outcome.requests += 1;
         let edge = source == EDGE_SOURCE;
         self.see(Sight::Requested {
@@ -114,20 +125,19 @@ impl World<'_> {
         task.live.insert(request, source);
         let end = &task.ends[source.0 as usize];
         let Some((other, there)) = end.peer else {
-            self.request_edge(id, request, groups);
+            self.request_edge(id, question.of_edge());
             return;
         };
         let ask = Happening::Ask {
             task: other,
             source: there,
-            request,
-            groups,
+            question,
         };
         let after = end.rtt / 2;
         self.post(after, ask);
     }
 
-    fn request_edge(&mut self, id: u32, request: RequestId, groups: GroupRange) {
+    fn request_edge(&mut self, id: u32, question: Question) {
         let (line, rtt) = (self.line_of_task(id), self.plan.distances.edge);
         let task = &mut self.tasks[id as usize];
         let free = |lane: &&mut super::task::Lane| lane.request.is_none();
@@ -136,7 +146,7 @@ impl World<'_> {
         let Some(lane) = lanes.min_by_key(|lane| lane.channel.is_none()) else {
             return;
         };
-        lane.request = Some(request);
+        lane.request = Some(question.request);
         let mut after = rtt / 2;
         let channel = match lane.channel {
             Some(channel) => channel,
@@ -150,8 +160,7 @@ impl World<'_> {
         };
         let ask = Happening::AskEdge {
             task: id,
-            request,
-            groups,
+            question,
             channel,
         };
         self.post(after, ask);
@@ -190,7 +199,7 @@ impl World<'_> {
         let Some(upload) = self.tasks[id as usize].serves.get(&serve).copied() else {
             return;
         };
-        let groups = upload.groups;
+        let groups = upload.question.groups;
         self.see(Sight::Serves { task: id, groups });
         self.start_upload(id, serve);
     }
@@ -216,7 +225,7 @@ impl World<'_> {
             return;
         };
         let event = Event::Ended {
-            request: upload.request,
+            request: upload.question.request,
             end: RequestEnd::Failed(fault),
         };
         self.post(end.rtt / 2, Happening::Tell(other, event));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use peerlift_model::{GroupRange, GroupSet, Timestamp};
 use peerlift_swarm::{Config, Event, RequestId, ServeId, SourceId, Swarm};
 
-use super::{Happening, NOTICE_DEATH, World};
+use super::{Happening, NOTICE_DEATH, Question, World};
 use crate::arena::Key;
 use crate::check::Sight;
 use crate::outcome::{Ending, Record};
@@ -72,8 +72,7 @@ pub(super) struct Lane {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Serve {
     pub(super) source: SourceId,
-    pub(super) request: RequestId,
-    pub(super) groups: GroupRange,
+    pub(super) question: Question,
     pub(super) flow: Option<Key>,
 }
 
