@@ -90,3 +90,6 @@ pub(crate) async fn fetch(
     answer.done();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
