@@ -1,18 +1,18 @@
-//! One download from the request to the report. What comes after it is in `seeding`.
+//! One download from the request to the report. What comes before it is in `first`, what after it in
+//! `seeding`.
 
 mod existing;
+mod first;
 mod seeding;
+mod target;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::HeaderMap;
 use peerlift_content::{Manifest, Policy, VerifiedManifest};
 use peerlift_model::Layout;
-use peerlift_net::http::{Body, HttpClient, HttpOptions, Opened};
-use peerlift_net::token::Wallet;
-use peerlift_store::StoreError;
+use peerlift_net::http::{Body, HttpClient, Opened};
 use peerlift_swarm::{Config, Limits, Swarm};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -27,17 +27,19 @@ use crate::fetch_edge::EdgeUrls;
 use crate::hub::unix_now;
 use crate::known_publishers::Trust;
 use crate::limiter::Limiter;
-use crate::manifest::{self, Contact, Signed};
+use crate::manifest::{self, Signed};
 use crate::peers::Peers;
 use crate::progress::Progress;
 use crate::provenance::Provenance;
 use crate::request::{DownloadRequest, Goal, Output};
 use crate::single::{self, Sink};
 use crate::storage::{Scratch, Storage};
+use crate::stream;
 use crate::transfer::{self, Clock, Parts, Transfer};
 use crate::whole::{self, WholeFault};
-use crate::{name, stream};
+use target::Target;
 
+pub(crate) use first::{contact_any, http_client};
 pub(crate) use seeding::share_again;
 
 /// Runs a download to its end, sharing included.
@@ -87,15 +89,6 @@ struct Job {
     started: Instant,
     /// What the manifest was, once it has been believed.
     signed: Option<Signed>,
-}
-
-/// Where the bytes are kept on the way to the output.
-struct Target {
-    storage: Storage,
-    /// The final path; `None` for a stream.
-    path: Option<PathBuf>,
-    /// What a stream is kept in, deleted when dropped.
-    scratch: Option<Scratch>,
 }
 
 impl Job {
@@ -494,61 +487,6 @@ impl Job {
         }
     }
 
-    fn target(
-        &self,
-        about: Option<&Manifest>,
-        opened: &Opened,
-        open: impl FnOnce(&Path, bool) -> Result<Storage, StoreError>,
-    ) -> Result<Target, DownloadError> {
-        let path = self.path(about, opened)?;
-        match &path {
-            Some(file) => {
-                let storage = open(file, self.request.overwrite)?;
-                Ok(Target {
-                    storage,
-                    path,
-                    scratch: None,
-                })
-            }
-            None => {
-                let scratch = Scratch::new(&self.shared.config.cache_dir).map_err(|source| {
-                    DownloadError::Records {
-                        what: "the cache folder",
-                        source,
-                    }
-                })?;
-                let storage = open(&scratch.file(), true)?;
-                Ok(Target {
-                    storage,
-                    path: None,
-                    scratch: Some(scratch),
-                })
-            }
-        }
-    }
-
-    fn path(
-        &self,
-        about: Option<&Manifest>,
-        opened: &Opened,
-    ) -> Result<Option<PathBuf>, DownloadError> {
-        let folder = match &self.request.output {
-            Output::Stream(_) => return Ok(None),
-            Output::File(path) => return Ok(Some(path.clone())),
-            Output::Folder(folder) => folder,
-        };
-        let suggestions = [
-            about.and_then(|about| name::sanitize(&about.name)),
-            opened.file_name.as_deref().and_then(name::sanitize),
-            name::of_url(&self.url),
-            name::of_url(&opened.url),
-        ];
-        let name = suggestions.into_iter().flatten().next().ok_or_else(|| {
-            DownloadError::Usage(format!("{} names no file; give one with -o", self.url))
-        })?;
-        Ok(Some(folder.join(name)))
-    }
-
     async fn announce_start(
         &self,
         target: &Target,
@@ -580,50 +518,6 @@ fn is_expired(about: &Manifest) -> bool {
 
 /// Edges used at once; more would be idle.
 const EDGES_MAX: usize = 8;
-
-/// Contacts the URLs in their order until one answers; when none does, the first one's error says
-/// why.
-pub(crate) async fn contact_any(
-    http: &HttpClient,
-    urls: &[Url],
-    mut warn: impl FnMut(&DownloadError),
-) -> Result<(Url, Contact), DownloadError> {
-    let mut first_error = None;
-    for url in urls {
-        match manifest::contact(http, url).await {
-            Ok(contact) => return Ok((url.clone(), contact)),
-            Err(error) => {
-                warn(&error);
-                first_error.get_or_insert(error);
-            }
-        }
-    }
-    Err(first_error.unwrap_or_else(|| DownloadError::Usage("no URL given".to_owned())))
-}
-
-/// The client for mirrors whose origins get the user's headers.
-pub(crate) fn http_client(
-    shared: &Shared,
-    urls: &[Url],
-    headers: &HeaderMap,
-    wallet: Option<Arc<Wallet>>,
-) -> Result<HttpClient, DownloadError> {
-    if let Some(url) = urls
-        .iter()
-        .find(|url| !matches!(url.scheme(), "http" | "https"))
-    {
-        return Err(DownloadError::Usage(format!(
-            "{url}: only http and https can be fetched"
-        )));
-    }
-    Ok(HttpClient::new(HttpOptions {
-        user_agent: shared.config.user_agent.clone(),
-        headers: headers.clone(),
-        header_origins: urls.iter().map(Url::origin).collect(),
-        wallet,
-        token_origins: Vec::new(),
-    })?)
-}
 
 fn core_goal(
     request: &DownloadRequest,

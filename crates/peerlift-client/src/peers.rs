@@ -1,5 +1,8 @@
 //! The links of one download: what they say becomes events of the core, and its orders go out on
-//! them.
+//! them. What a link is made of is in `link`, what peers ask of us in `serving`.
+
+mod link;
+mod serving;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
@@ -7,12 +10,10 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use peerlift_content::{Access, Manifest};
 use peerlift_model::{GroupRange, GroupSet, Layout, ObjectId, PeerId, PublisherId, Rate};
-use peerlift_net::peer::{
-    Asked, FrameReceiver, FrameSender, Path, PeerLink, PeerLinkError, RelayConfig, Reply,
-};
+use peerlift_net::peer::{Path, PeerLinkError, RelayConfig};
 use peerlift_net::token::Wallet;
-use peerlift_swarm::{Event, Fault, Refusal, RequestId, ServeId, SourceId};
-use peerlift_wire::peer::{Goodbye, PeerMessage, RangeRequest, RangeStatus};
+use peerlift_swarm::{Event, Fault, RequestId, ServeId, SourceId};
+use peerlift_wire::peer::{Goodbye, PeerMessage, RangeStatus};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +26,10 @@ use crate::fetch_peer::{self, PeerFault};
 use crate::greeting::Greeted;
 use crate::hub::{Hub, Purpose};
 use crate::introducer::{Introducer, MEETINGS_MAX, Meeting, Order};
-use crate::serve;
+use link::{Link, spawn_link};
+use serving::Serve;
+
+pub(crate) use link::LinkEvent;
 
 /// Frames that wait for one link. A peer that does not read as many is dropped: announcements are
 /// batched, so it has not read for minutes.
@@ -53,35 +57,6 @@ pub(crate) struct Peers {
     news: GroupSet,
     delivered: BTreeSet<SourceId>,
     relayed: u64,
-}
-
-#[derive(Debug)]
-struct Link {
-    link: PeerLink,
-    frames: mpsc::Sender<PeerMessage>,
-    /// Whether it has shown a ticket that lets it ask us.
-    admitted: bool,
-    stop: CancellationToken,
-}
-
-#[derive(Debug)]
-struct Serve {
-    source: SourceId,
-    request: RangeRequest,
-    /// Taken when the core says how to answer.
-    reply: Option<Reply>,
-    stop: CancellationToken,
-}
-
-/// News of one link.
-#[derive(Debug)]
-pub(crate) enum LinkEvent {
-    /// The peer says something.
-    Message(PeerMessage),
-    /// The peer asks for a range.
-    Asked(Asked),
-    /// The link is over.
-    Down(Option<PeerLinkError>),
 }
 
 /// What the shell counts of peers.
@@ -410,49 +385,6 @@ impl Peers {
         });
     }
 
-    /// Sends a range that was asked for.
-    pub(crate) fn serve(&mut self, id: ServeId, context: &Arc<Context>, tasks: &mut JoinSet<()>) {
-        let Some(serve) = self.serves.get_mut(&id) else {
-            return;
-        };
-        let Some(reply) = serve.reply.take() else {
-            return;
-        };
-        let (request, stop, context) = (serve.request, serve.stop.clone(), Arc::clone(context));
-        let object = self.object;
-        tasks.spawn(async move {
-            // Stopped: dropping the reply resets its stream.
-            let _ = stop
-                .run_until_cancelled(serve::send(&context, object, id, request, reply))
-                .await;
-            context.tell(Input::ServeEnded { serve: id }).await;
-        });
-    }
-
-    /// Refuses a range that was asked for.
-    pub(crate) fn refuse(&mut self, id: ServeId, reason: Refusal, tasks: &mut JoinSet<()>) {
-        let status = match reason {
-            Refusal::NotHere => RangeStatus::NotHere,
-            Refusal::Choked => RangeStatus::Refused,
-            Refusal::Busy => RangeStatus::Busy,
-        };
-        if let Some(reply) = self.serves.remove(&id).and_then(|serve| serve.reply) {
-            tasks.spawn(refuse(reply, status));
-        }
-    }
-
-    /// Stops sending a range.
-    pub(crate) fn stop_serve(&self, id: ServeId) {
-        if let Some(serve) = self.serves.get(&id) {
-            serve.stop.cancel();
-        }
-    }
-
-    /// Forgets an upload that is over.
-    pub(crate) fn serve_ended(&mut self, id: ServeId) {
-        self.serves.remove(&id);
-    }
-
     /// Ends the link to a liar for good.
     pub(crate) fn ban(&mut self, source: SourceId) {
         if let Some(link) = self.remove(source) {
@@ -524,39 +456,6 @@ impl Peers {
             .collect()
     }
 
-    fn asked(
-        &mut self,
-        source: SourceId,
-        asked: Asked,
-        context: &Arc<Context>,
-        tasks: &mut JoinSet<()>,
-    ) -> Vec<Event> {
-        let admitted = self.links.get(&source).is_some_and(|link| link.admitted);
-        let groups = asked.request.groups;
-        let inside = groups.end() <= context.layout.group_count();
-        if !admitted || !inside || groups.len() > SERVE_GROUPS_MAX {
-            tasks.spawn(refuse(asked.reply, RangeStatus::Refused));
-            return Vec::new();
-        }
-        let serve = ServeId(self.next_serve);
-        self.next_serve += 1;
-        let stop = CancellationToken::new();
-        self.serves.insert(
-            serve,
-            Serve {
-                source,
-                request: asked.request,
-                reply: Some(asked.reply),
-                stop,
-            },
-        );
-        vec![Event::Asked {
-            source,
-            serve,
-            groups,
-        }]
-    }
-
     /// Ends a link from our side and tells the core.
     fn part(&mut self, source: SourceId, reason: Goodbye) -> Vec<Event> {
         let Some(link) = self.remove(source) else {
@@ -603,67 +502,6 @@ impl Peers {
             .find(|(_, link)| link.link.peer() == peer)
             .map(|(source, _)| *source)
     }
-}
-
-/// The longest range that is served at once: 8 MiB, twice the largest piece.
-const SERVE_GROUPS_MAX: u32 = 512;
-
-async fn refuse(reply: Reply, status: RangeStatus) {
-    // The asker may have gone.
-    let _ = reply.refuse(status).await;
-}
-
-/// The three tasks of a link: one writes frames, one reads them, one hears requests. When one
-/// ends, all do.
-fn spawn_link(
-    source: SourceId,
-    link: &PeerLink,
-    (mut sender, mut frames): (FrameSender, mpsc::Receiver<PeerMessage>),
-    mut receiver: FrameReceiver,
-    stop: &CancellationToken,
-    context: &Arc<Context>,
-    tasks: &mut JoinSet<()>,
-) {
-    let write = async move {
-        while let Some(message) = frames.recv().await {
-            sender.send(&message).await?;
-        }
-        Ok(())
-    };
-    let tell = {
-        let context = Arc::clone(context);
-        move |event| {
-            let context = Arc::clone(&context);
-            async move { context.tell(Input::Link { source, event }).await }
-        }
-    };
-    let (heard, asked_for) = (tell.clone(), tell.clone());
-    let read = async move {
-        while let Some(message) = receiver.next().await? {
-            heard(LinkEvent::Message(message)).await;
-        }
-        Ok(())
-    };
-    let requests = link.clone();
-    let listen = async move {
-        loop {
-            asked_for(LinkEvent::Asked(requests.asked().await?)).await;
-        }
-    };
-    let stop = stop.clone();
-    let context = Arc::clone(context);
-    tasks.spawn(async move {
-        let first_end = async {
-            tokio::select! {
-                end = write => end,
-                end = read => end,
-                end = listen => end,
-            }
-        };
-        let end: Option<Result<(), PeerLinkError>> = stop.run_until_cancelled(first_end).await;
-        let event = LinkEvent::Down(end.and_then(Result::err));
-        context.tell(Input::Link { source, event }).await;
-    });
 }
 
 pub(crate) fn relays(about: &Manifest, found_at: &Url) -> Vec<RelayConfig> {

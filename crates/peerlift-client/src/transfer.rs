@@ -12,6 +12,7 @@
 //!  Transfer ── Event ──► swarm core ─────────┘
 //! ```
 
+mod verdict;
 mod watchdog;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerlift_model::{GroupRange, GroupSet, Timestamp};
-use peerlift_net::http::HttpError;
 use peerlift_store::StoreError;
 use peerlift_swarm::{
     Cause, Event, Fault, Output, RequestEnd, RequestId, ServeId, SourceId, Status, Swarm,
@@ -38,6 +38,8 @@ use crate::peers::{PeerCounts, Peers};
 use crate::progress::Progress;
 use crate::provenance::{Ledger, Provenance, SourceKind, edge_name};
 use watchdog::{Patience, Watchdog};
+
+pub(crate) use verdict::{Verdict, judge};
 
 /// How often a snapshot is taken: as often as a person can read it.
 const TICK: Duration = Duration::from_millis(250);
@@ -538,52 +540,6 @@ impl Transfer {
         let source = SourceId(self.next_source);
         self.next_source += 1;
         source
-    }
-}
-
-/// What a failed fetch means for its edge.
-pub(crate) enum Verdict {
-    /// The core decides.
-    Fault(Fault),
-    /// Asking again is pointless.
-    Gone,
-}
-
-/// What a fault means for its edge, and how it is told.
-pub(crate) fn judge(fault: FetchFault) -> (Verdict, DownloadError) {
-    match fault {
-        FetchFault::Corrupt(url) => (
-            Verdict::Fault(Fault::Corrupt),
-            DownloadError::Corrupt { url },
-        ),
-        FetchFault::CorruptOutboard(url) => (
-            Verdict::Fault(Fault::Corrupt),
-            DownloadError::CorruptOutboard { url },
-        ),
-        FetchFault::Storage(error) => (Verdict::Gone, error.into()),
-        FetchFault::Http(error) => (judge_http(&error), error.into()),
-    }
-}
-
-fn judge_http(error: &HttpError) -> Verdict {
-    match error {
-        HttpError::Status { .. } if error.is_transient() => Verdict::Fault(Fault::Busy),
-        HttpError::Silent { .. } => Verdict::Fault(Fault::Timeout),
-        error if error.is_transient() => Verdict::Fault(Fault::Closed),
-        HttpError::Setup(_)
-        | HttpError::Token { .. }
-        | HttpError::Status { .. }
-        | HttpError::Resolve { .. }
-        | HttpError::Connect { .. }
-        | HttpError::Tls { .. }
-        | HttpError::Redirects { .. }
-        | HttpError::Broken { .. }
-        | HttpError::Cut { .. }
-        | HttpError::Changed { .. }
-        | HttpError::NoRanges { .. }
-        | HttpError::Nonsense { .. }
-        | HttpError::TooLarge { .. }
-        | _ => Verdict::Gone,
     }
 }
 
