@@ -18,8 +18,10 @@
 //!
 //! [`Scavenger`] is a core: time is an argument. [`Uplink`] is the shell around it.
 
+mod bucket;
 mod delay;
 mod ledbat;
+mod line;
 mod quic;
 mod scavenger;
 #[cfg(target_os = "linux")]

@@ -5,33 +5,15 @@ use std::time::Duration;
 
 use peerlift_model::{Rate, Timestamp};
 
-use super::delay::LinkDelay;
-use super::ledbat::{Ledbat, SEGMENT_BYTES, TARGET_FOREGROUND, TARGET_USUAL};
-
-/// Links that are watched at once: four times the peers of a download. Others are served and
-/// not watched.
-const LINKS_MAX: usize = 160;
-
-/// How long a link's delay says something about now.
-const FRESH: Duration = Duration::from_secs(1);
+use super::bucket::{Bucket, step_bytes};
+use super::ledbat::{Ledbat, TARGET_FOREGROUND, TARGET_USUAL};
+use super::line::{Line, MEMBERS_MAX, Queueing};
 
 /// A line that was idle for so long is felt out anew.
 const IDLE_MAX: Duration = Duration::from_secs(10);
 
 /// The round-trip time before there is any.
 const RTT_ASSUMED: Duration = Duration::from_millis(100);
-
-/// What may be sent at once: as much as passes in this time. A timer is not more exact than a
-/// few milliseconds, and 16 ms are a small part of the target.
-const STEP: Duration = Duration::from_millis(16);
-
-/// A step has at least two packets: receivers acknowledge every other one at once, and a single
-/// one late (RFC 5681 §4.2), which looks like a queue.
-const STEP_BYTES_MIN: u64 = 2 * SEGMENT_BYTES;
-
-/// Bytes go out a little faster than acknowledgements come, so that it is the window that ends a
-/// round trip and not the timer (RFC 9002 §7.7).
-const PACING_GAIN: f64 = 1.25;
 
 /// How soon whoever waits for acknowledgements looks again, if none wakes it.
 const ACKNOWLEDGEMENT_WAIT: Duration = Duration::from_millis(20);
@@ -63,13 +45,13 @@ pub struct Delivery {
 
 /// The one budget of all uploads.
 ///
-/// How long packets wait in the queue of the *uplink* is the least that any link sees: what one
-/// sees more is at its other end. A link counts once it was there when the queue was short,
-/// since before it may take a queue for the length of the way.
+/// How long packets wait in the queue of the *uplink* is the least that any link sees, see [`Line`].
 #[derive(Clone, Debug)]
 pub struct Scavenger {
     ledbat: Ledbat,
-    links: BTreeMap<LinkNumber, Link>,
+    line: Line<LinkNumber>,
+    /// Bytes of each link that are on their way.
+    in_flight: BTreeMap<LinkNumber, u64>,
     rtt: Duration,
     bucket: Bucket,
     /// Bytes that were admitted and no transport has sent yet.
@@ -81,26 +63,12 @@ pub struct Scavenger {
     admitted_at: Timestamp,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Link {
-    delay: LinkDelay,
-    heard_at: Timestamp,
-    in_flight: u64,
-    seasoned: bool,
-}
-
-/// What may be sent at once.
-#[derive(Clone, Copy, Debug, Default)]
-struct Bucket {
-    bytes: f64,
-    filled_at: Timestamp,
-}
-
 impl Default for Scavenger {
     fn default() -> Self {
         Self {
             ledbat: Ledbat::new(TARGET_USUAL),
-            links: BTreeMap::new(),
+            line: Line::default(),
+            in_flight: BTreeMap::new(),
             rtt: RTT_ASSUMED,
             bucket: Bucket::default(),
             waiting: 0,
@@ -137,20 +105,19 @@ impl Scavenger {
     /// The bytes to be sent in one go: smooth on slow lines, cheap on fast ones.
     #[must_use]
     pub fn step_bytes(&self) -> usize {
-        let bytes = self.rate().bytes_in(STEP).max(STEP_BYTES_MIN);
-        usize::try_from(bytes).unwrap_or(usize::MAX)
+        step_bytes(self.rate())
     }
 
     /// How long packets wait for the uplink; `None` while nobody knows.
     #[must_use]
     pub fn queueing(&self, now: Timestamp) -> Option<Duration> {
-        self.least_loaded(now).map(|link| link.delay.queueing())
+        self.line.queue(now).map(|queue| queue.queueing)
     }
 
     /// Bytes that were admitted and have not arrived.
     #[must_use]
     pub fn outstanding(&self) -> u64 {
-        let in_flight: u64 = self.links.values().map(|link| link.in_flight).sum();
+        let in_flight: u64 = self.in_flight.values().sum();
         self.waiting.saturating_add(in_flight)
     }
 
@@ -158,20 +125,20 @@ impl Scavenger {
     pub fn sent(&mut self, number: LinkNumber, bytes: u64) {
         // Transports send more than they are given, so this never lags behind for long.
         self.waiting = self.waiting.saturating_sub(bytes);
-        if let Some(link) = self.link(number) {
-            link.in_flight = link.in_flight.saturating_add(bytes);
+        if let Some(in_flight) = self.in_flight_of(number) {
+            *in_flight = in_flight.saturating_add(bytes);
         }
     }
 
     /// Takes an acknowledgement.
     pub fn delivered(&mut self, now: Timestamp, number: LinkNumber, delivery: Delivery) {
-        let Some(link) = self.link(number) else {
+        let Some(in_flight) = self.in_flight_of(number) else {
             return;
         };
-        link.delay.sample(now, delivery.rtt, delivery.rtt_least);
-        link.heard_at = now;
-        link.in_flight = delivery.in_flight;
-        let Some((queueing, base)) = self.line(now) else {
+        *in_flight = delivery.in_flight;
+        self.line
+            .heard(now, number, delivery.rtt, delivery.rtt_least);
+        let Some(Queueing { queueing, base }) = self.line.queue(now) else {
             return;
         };
         let rtt = queueing + base;
@@ -182,28 +149,28 @@ impl Scavenger {
         self.ledbat
             .delivered(now, delivery.bytes, queueing, base, limited);
         if self.ledbat.is_pausing() || queueing <= TARGET_USUAL / 8 {
-            self.season(now);
+            self.line.season(now);
         }
     }
 
     /// Takes note that the transport of a link no longer waits for `bytes` that it has sent.
     pub fn abandoned(&mut self, number: LinkNumber, bytes: u64) {
-        if let Some(link) = self.links.get_mut(&number) {
-            link.in_flight = link.in_flight.saturating_sub(bytes);
+        if let Some(in_flight) = self.in_flight.get_mut(&number) {
+            *in_flight = in_flight.saturating_sub(bytes);
         }
     }
 
     /// Takes a loss.
     pub fn lost(&mut self, now: Timestamp, number: LinkNumber) {
-        if let Some(link) = self.links.get(&number) {
-            self.ledbat
-                .lost(now, link.delay.queueing(), link.delay.base());
+        if let Some(Queueing { queueing, base }) = self.line.of(number) {
+            self.ledbat.lost(now, queueing, base);
         }
     }
 
     /// Forgets a link.
     pub fn remove(&mut self, number: LinkNumber) {
-        self.links.remove(&number);
+        self.line.remove(number);
+        self.in_flight.remove(&number);
     }
 
     /// Whether `bytes` may be sent now; if not, when to ask again.
@@ -229,47 +196,20 @@ impl Scavenger {
                 return Err(now + ACKNOWLEDGEMENT_WAIT);
             }
         }
-        let rate = self.rate().bytes_per_s().max(1) as f64 * PACING_GAIN;
-        let room = self.step_bytes() as f64;
-        let passed = now.since(self.bucket.filled_at).as_secs_f64();
-        self.bucket.bytes = (self.bucket.bytes + rate * passed).min(room);
-        self.bucket.filled_at = now;
-        // Whoever asks for more than there is ever room for owes the rest.
-        let missing = (bytes as f64).min(room) - self.bucket.bytes;
-        if missing > 0.0 {
+        let rate = self.rate();
+        if let Err(again) = self.bucket.take(now, bytes, rate) {
             self.limited_at = Some(now);
-            return Err(now + Duration::from_secs_f64((missing / rate).clamp(1e-3, 60.0)));
+            return Err(again);
         }
         self.admitted_at = now;
-        self.bucket.bytes -= bytes as f64;
         self.waiting = self.waiting.saturating_add(bytes as u64);
         Ok(())
     }
 
-    fn link(&mut self, number: LinkNumber) -> Option<&mut Link> {
-        if self.links.len() >= LINKS_MAX && !self.links.contains_key(&number) {
+    fn in_flight_of(&mut self, number: LinkNumber) -> Option<&mut u64> {
+        if self.in_flight.len() >= MEMBERS_MAX && !self.in_flight.contains_key(&number) {
             return None;
         }
-        Some(self.links.entry(number).or_default())
-    }
-
-    fn line(&self, now: Timestamp) -> Option<(Duration, Duration)> {
-        self.least_loaded(now)
-            .map(|link| (link.delay.queueing(), link.delay.base()))
-    }
-
-    fn least_loaded(&self, now: Timestamp) -> Option<&Link> {
-        let fresh = self
-            .links
-            .values()
-            .filter(|link| now.since(link.heard_at) <= FRESH);
-        // `false` comes first: the seasoned before all others.
-        fresh.min_by_key(|link| (!link.seasoned, link.delay.queueing()))
-    }
-
-    fn season(&mut self, now: Timestamp) {
-        for link in self.links.values_mut() {
-            link.seasoned |= now.since(link.heard_at) <= FRESH;
-        }
+        Some(self.in_flight.entry(number).or_default())
     }
 }
