@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use peerlift_content::VerifiedManifest;
 use peerlift_net::http::HttpError;
+use peerlift_net::polite::Downlink;
 use peerlift_net::token::Wallet;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -67,6 +68,18 @@ pub(crate) struct Shared {
     pub(crate) config: ClientConfig,
     pub(crate) known_publishers: KnownPublishers,
     pub(crate) hubs: Hubs,
+    /// What background downloads share.
+    downlink: Downlink,
+}
+
+impl Shared {
+    /// The line over which a download comes: one that nobody waits for gives way on it.
+    pub(crate) fn downlink(&self, request: &DownloadRequest) -> Downlink {
+        match request.background {
+            true => self.downlink.clone(),
+            false => Downlink::plain(),
+        }
+    }
 }
 
 impl Client {
@@ -78,6 +91,7 @@ impl Client {
             known_publishers: KnownPublishers::at(known),
             hubs: Hubs::new(config.uploads.uplink().clone()),
             config,
+            downlink: Downlink::polite(),
         };
         Self {
             shared: Arc::new(shared),

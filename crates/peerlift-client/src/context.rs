@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use peerlift_model::{GroupRange, Layout};
 use peerlift_net::http::HttpClient;
+use peerlift_net::polite::Downlink;
 use peerlift_store::StoreError;
 use peerlift_swarm::{RequestId, ServeId, SourceId};
 use tokio::sync::mpsc;
@@ -22,7 +23,8 @@ pub(crate) struct Context {
     pub(crate) http: HttpClient,
     pub(crate) layout: Layout,
     pub(crate) storage: Storage,
-    pub(crate) limit_down: Arc<Limiter>,
+    limit_down: Arc<Limiter>,
+    pub(crate) downlink: Downlink,
     pub(crate) limit_up: Arc<Limiter>,
     pub(crate) uploads: Uploads,
     /// Held by the request that fetches an outboard whole, so that it is done once.
@@ -74,6 +76,7 @@ impl Context {
         layout: Layout,
         storage: Storage,
         limit_down: Arc<Limiter>,
+        downlink: Downlink,
         limit_up: Arc<Limiter>,
         uploads: Uploads,
     ) -> (Arc<Self>, mpsc::Receiver<Input>) {
@@ -84,6 +87,7 @@ impl Context {
             layout,
             storage,
             limit_down,
+            downlink,
             limit_up,
             uploads,
             outboard: tokio::sync::Mutex::default(),
@@ -97,6 +101,18 @@ impl Context {
     pub(crate) async fn tell(&self, input: Input) {
         // The owner is gone only when the download is over; then nobody needs the report.
         let _ = self.inputs.send(input).await;
+    }
+
+    /// How much of so many bytes off the network should be taken in at a time.
+    pub(crate) fn turn(&self, bytes: usize) -> usize {
+        self.downlink.step_bytes(self.limit_down.turn(bytes))
+    }
+
+    /// Returns when bytes off the network may be taken in: by the cap, and by what others leave of the
+    /// line. Cancel-safe, but what was asked for stays accounted.
+    pub(crate) async fn pass(&self, bytes: usize) {
+        self.limit_down.pass(bytes).await;
+        self.downlink.pass(bytes).await;
     }
 
     /// Counts content off the network, useful or not; proofs are not content.

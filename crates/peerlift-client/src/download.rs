@@ -53,6 +53,7 @@ pub(crate) async fn run(
     let first_contact = async {
         let wallet = request.wallet.clone();
         let http = http_client(&shared, &request.urls, &request.headers, wallet)?;
+        let http = http.over(shared.downlink(&request));
         let contact = contact_any(&http, &request.urls, |error| progress.warn_once(error)).await?;
         Ok::<_, DownloadError>((http, contact))
     };
@@ -251,6 +252,7 @@ impl Job {
         };
         self.progress.deliver(Event::Started(started)).await;
         let limit = Limiter::new(self.request.limit_down);
+        let downlink = self.shared.downlink(&self.request);
         let body = if opened.ranges {
             self.http.whole(&url).await?.0
         } else {
@@ -264,7 +266,7 @@ impl Job {
                 Sink::file(file, size, self.request.overwrite)?
             }
         };
-        let copy = single::copy(body, size, &mut sink, &limit, &self.progress);
+        let copy = single::copy(body, size, &mut sink, (&limit, &downlink), &self.progress);
         let (bytes, path) = self
             .stop
             .run_until_cancelled(copy)
@@ -373,6 +375,7 @@ impl Job {
             layout,
             storage,
             Arc::new(Limiter::new(self.request.limit_down)),
+            self.shared.downlink(&self.request),
             Arc::new(Limiter::new(self.request.limit_up)),
             self.shared.config.uploads.clone(),
         )

@@ -92,8 +92,8 @@ async fn receive(
     while let Some(mut chunk) = body.chunk().await? {
         context.received(chunk.len());
         while !chunk.is_empty() {
-            let turn = context.limit_down.turn(chunk.len());
-            context.limit_down.pass(turn).await;
+            let turn = context.turn(chunk.len());
+            context.pass(turn).await;
             cutter.push(chunk.split_to(turn));
             while let Some((first, run)) = cutter.next_run() {
                 let groups = context

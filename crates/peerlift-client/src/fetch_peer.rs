@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use peerlift_content::{Footing, Item, RangeDecoder};
 use peerlift_model::{GroupRange, Height, ObjectId};
-use peerlift_net::peer::{PeerLink, PeerLinkError};
+use peerlift_net::peer::{PeerLink, PeerLinkError, Transport};
 use peerlift_store::StoreError;
 use peerlift_swarm::RequestId;
 use peerlift_wire::peer::{RangeRequest, RangeStatus};
@@ -56,6 +56,7 @@ pub(crate) async fn fetch(
             return Err(PeerFault::Status(status));
         }
     };
+    let _receiving = link.receiving(&context.downlink);
     let whole = || Footing::root(object, context.layout, groups);
     let mut decoder = RangeDecoder::on(footing.unwrap_or_else(whole));
     let mut buffer = Vec::new();
@@ -68,7 +69,11 @@ pub(crate) async fn fetch(
         let item = decoder.accept(&buffer);
         if !matches!(item, Ok(Item::Parent { .. })) {
             context.received(length);
-            context.limit_down.pass(std::mem::take(&mut unpaid)).await;
+            if link.transport() == Transport::Quic {
+                let rtt = || link.rtt();
+                context.downlink.heard(link.peer(), length as u64, rtt);
+            }
+            context.pass(std::mem::take(&mut unpaid)).await;
         }
         let item = item.map_err(|_| PeerFault::Corrupt)?;
         context

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use peerlift_net::http::Body;
+use peerlift_net::polite::Downlink;
 use peerlift_store::PlainPartial;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Duration, Instant};
@@ -64,13 +65,14 @@ pub(crate) async fn copy(
     mut body: Body,
     size: Option<u64>,
     sink: &mut Sink,
-    limit: &Limiter,
+    (limit, downlink): (&Limiter, &Downlink),
     progress: &Progress,
 ) -> Result<(u64, Option<PathBuf>), DownloadError> {
     let started = Instant::now();
     let (mut bytes, mut ticked) = (0, started);
     while let Some(chunk) = body.chunk().await? {
         limit.pass(chunk.len()).await;
+        downlink.pass(chunk.len()).await;
         sink.write(bytes, &chunk).await?;
         bytes += chunk.len() as u64;
         if ticked.elapsed() >= TICK {

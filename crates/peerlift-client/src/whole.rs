@@ -45,7 +45,7 @@ pub(crate) async fn copy(
     let (started, mut ticked) = (Instant::now(), Instant::now());
     while let Some(chunk) = body.chunk().await? {
         context.received(chunk.len());
-        context.limit_down.pass(chunk.len()).await;
+        context.pass(chunk.len()).await;
         cutter.push(chunk);
         while let Some((first, run)) = cutter.next_run() {
             context

@@ -116,6 +116,7 @@ fn context(layout: Layout, storage: Storage) -> (Arc<Context>, mpsc::Receiver<In
         layout,
         storage,
         unlimited(),
+        peerlift_net::polite::Downlink::plain(),
         unlimited(),
         Uploads::unlimited(),
     )

@@ -1,23 +1,30 @@
 //! The bytes of one answer, counted against what the server promised.
 
 use bytes::Bytes;
+use hyper_util::client::legacy::connect::HttpInfo;
 use reqwest::Response;
 use url::Url;
 
 use super::HttpError;
+use crate::polite::{Downlink, Receiving};
 
 /// The body of one answer, read chunk by chunk. Dropping it abandons the connection.
 #[derive(Debug)]
 pub struct Body {
     response: Option<Response>,
     left: Option<u64>,
+    _receiving: Receiving,
 }
 
 impl Body {
-    pub(super) fn new(response: Response, promised: Option<u64>) -> Self {
+    pub(super) fn new(response: Response, promised: Option<u64>, downlink: &Downlink) -> Self {
+        let connection = response.extensions().get::<HttpInfo>();
+        let receiving = connection
+            .map(|connection| downlink.watch(connection.local_addr(), connection.remote_addr()));
         Self {
             response: Some(response),
             left: promised,
+            _receiving: receiving.unwrap_or_default(),
         }
     }
 
@@ -25,6 +32,7 @@ impl Body {
         Self {
             response: None,
             left: Some(0),
+            _receiving: Receiving::default(),
         }
     }
 

@@ -26,6 +26,7 @@ use peerlift_model::ByteRange;
 use reqwest::{RequestBuilder, Response};
 use url::{Origin, Url};
 
+use crate::polite::Downlink;
 use crate::token::Wallet;
 
 pub use body::Body;
@@ -65,6 +66,7 @@ pub struct HttpOptions {
 pub struct HttpClient {
     inner: reqwest::Client,
     options: Arc<HttpOptions>,
+    downlink: Downlink,
 }
 
 /// What the first request of a download taught.
@@ -110,7 +112,17 @@ impl HttpClient {
         Ok(Self {
             inner,
             options: Arc::new(options),
+            downlink: Downlink::plain(),
         })
+    }
+
+    /// The same pool, whose answers come over this line.
+    #[must_use]
+    pub fn over(&self, downlink: Downlink) -> Self {
+        Self {
+            downlink,
+            ..self.clone()
+        }
     }
 
     /// The same pool, which shows its token to these origins as well.
@@ -121,6 +133,7 @@ impl HttpClient {
         Self {
             inner: self.inner.clone(),
             options: Arc::new(options),
+            downlink: self.downlink.clone(),
         }
     }
 
@@ -159,7 +172,7 @@ impl HttpClient {
                     .ok_or_else(|| HttpError::Nonsense { url: url.clone() })?;
                 opened.size = part.size;
                 opened.ranges = part.size.is_some();
-                opened.body = Body::new(response, Some(part.bytes.len()));
+                opened.body = Body::new(response, Some(part.bytes.len()), &self.downlink);
             }
             StatusCode::RANGE_NOT_SATISFIABLE => {
                 // The only unsatisfiable `bytes=0-n` is one of an empty file (RFC 9110 §14.1.2).
@@ -170,7 +183,7 @@ impl HttpClient {
             }
             _ => {
                 opened.size = fields::content_length(&headers);
-                opened.body = Body::new(response, opened.size);
+                opened.body = Body::new(response, opened.size, &self.downlink);
             }
         }
         Ok(opened)
@@ -202,7 +215,9 @@ impl HttpClient {
         }
         match response.status() {
             StatusCode::PARTIAL_CONTENT => match fields::content_range(headers) {
-                Some(part) if part.bytes == bytes => Ok(Body::new(response, Some(bytes.len()))),
+                Some(part) if part.bytes == bytes => {
+                    Ok(Body::new(response, Some(bytes.len()), &self.downlink))
+                }
                 Some(_) | None => Err(HttpError::Nonsense { url: url.clone() }),
             },
             StatusCode::RANGE_NOT_SATISFIABLE => Err(HttpError::Changed { url: url.clone() }),
@@ -219,7 +234,7 @@ impl HttpClient {
         let response = self.send(self.get(url), url).await?;
         let validator = fields::validator(response.headers());
         let size = fields::content_length(response.headers());
-        Ok((Body::new(response, size), validator))
+        Ok((Body::new(response, size, &self.downlink), validator))
     }
 
     /// Fetches a small file whole, and says where it was found.
@@ -231,7 +246,7 @@ impl HttpClient {
         let response = self.send(self.get(url), url).await?;
         let found_at = response.url().clone();
         let size = fields::content_length(response.headers());
-        let mut body = Body::new(response, size);
+        let mut body = Body::new(response, size, &self.downlink);
         let mut bytes = Vec::new();
         while let Some(chunk) = body.chunk().await? {
             if bytes.len() + chunk.len() > bytes_max {

@@ -10,6 +10,7 @@ use super::PeerLinkError;
 use super::frames::{FrameReceiver, FrameSender, ReceiverKind, SenderKind};
 use super::request::{Asked, RangeAnswer};
 use super::tcp::TcpLink;
+use crate::polite::{Downlink, Receiving};
 
 /// How a link's bytes travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +81,18 @@ impl PeerLink {
             }
             Kind::Tcp(link) => Some(link.rtt()),
         }
+    }
+
+    /// Watches what comes over the link, for as long as what is returned is kept; over QUIC there is
+    /// nothing to watch, see [`Downlink::heard`].
+    #[must_use]
+    pub fn receiving(&self, downlink: &Downlink) -> Receiving {
+        let addresses = match &self.0 {
+            Kind::Quic(_) => None,
+            Kind::Tcp(link) => link.addresses(),
+        };
+        let watch = addresses.map(|(ours, theirs)| downlink.watch(ours, theirs));
+        watch.unwrap_or_default()
     }
 
     /// How bytes travel now.

@@ -41,6 +41,14 @@ const CONTENDED_ROUND_TRIPS: u32 = 4;
 /// start has put into the queue too much is taken back from it, and the line stays full of ours.
 const LEFT_TO_US: f64 = 0.5;
 
+/// A queue that is there for so many round trips, though not as long as the target, is somebody else's
+/// as well, where so much less gets through than once did: who begins carefully (HyStart, RFC 9406)
+/// leaves it so short for many seconds.
+const CROWDED_ROUND_TRIPS: u32 = 8;
+
+/// What once got through counts less each time that it made us stand aside: the line may have changed.
+const BEST_REMEMBERED: f64 = 0.75;
+
 /// Rates are those of two round trips, but of no less than this.
 const METER_MIN: Duration = Duration::from_millis(200);
 
@@ -87,6 +95,12 @@ pub struct Ledbat {
     free_since: Option<Timestamp>,
     /// Since when the queue has been longer than the target, or nearly so.
     over: Option<Over>,
+    /// Whether a short queue that stays is a sign of others, too.
+    wary: bool,
+    /// Since when there has been a queue.
+    queue_since: Option<Timestamp>,
+    /// The most bytes a second that got through.
+    rate_best: f64,
     meter: Meter,
     /// No second loss counts before: both were of one queue.
     forgiving_until: Timestamp,
@@ -146,9 +160,19 @@ impl Ledbat {
             phase: Phase::SlowStart,
             free_since: None,
             over: None,
+            wary: false,
+            queue_since: None,
+            rate_best: 0.0,
             meter: Meter::default(),
             forgiving_until: Timestamp::ZERO,
         }
+    }
+
+    /// The same, standing aside for those who begin carefully, too. It stands aside for its equals as
+    /// well: of several that give way on one line all but one come short.
+    #[must_use]
+    pub fn wary(self) -> Self {
+        Self { wary: true, ..self }
     }
 
     /// Bytes that may be on their way: at least one packet.
@@ -201,7 +225,8 @@ impl Ledbat {
         let gain = gain(self.target, base);
         let growth = if limited { bytes as f64 } else { 0.0 };
         self.meter.count(now, bytes, rtt);
-        let contended = self.is_contended(now, load, rtt, limited);
+        let contended =
+            self.is_contended(now, load, rtt, limited) || self.is_crowded(now, load, rtt, limited);
         match self.phase {
             Phase::SlowStart if load > SLOW_START_END || self.window >= self.threshold => {
                 self.settle(now + 2 * rtt);
@@ -212,6 +237,8 @@ impl Ledbat {
             }
             Phase::Steady { .. } if contended => {
                 self.window = floor();
+                self.rate_best *= BEST_REMEMBERED;
+                self.queue_since = None;
                 self.phase = Phase::Aside { calm_since: None };
             }
             Phase::Steady { .. } => {
@@ -263,7 +290,7 @@ impl Ledbat {
         self.threshold = self.window;
         self.window = floor();
         // What gets through less for that is no sign of others.
-        self.over = None;
+        (self.over, self.queue_since) = (None, None);
         let until = now + 2 * rtt;
         self.phase = Phase::Slowdown { began: now, until };
     }
@@ -285,6 +312,20 @@ impl Ledbat {
             && rate <= over.rate * LEFT_TO_US
     }
 
+    /// Whether there is a queue all the time, and little of what passes is ours.
+    fn is_crowded(&mut self, now: Timestamp, load: f64, rtt: Duration, limited: bool) -> bool {
+        self.rate_best = self.rate_best.max(self.meter.rate);
+        if load < QUEUE_OF_FREE_LINE || !limited {
+            self.queue_since = None;
+            return false;
+        }
+        let since = *self.queue_since.get_or_insert(now);
+        self.wary
+            && self.pauses
+            && now.since(since) > CROWDED_ROUND_TRIPS * rtt
+            && self.meter.rate <= self.rate_best * LEFT_TO_US
+    }
+
     fn wait_aside(
         &mut self,
         now: Timestamp,
@@ -296,7 +337,7 @@ impl Ledbat {
         let calm = calm_since.is_some_and(|since| now.since(since) >= CALM);
         let free = self.is_free(now, load, rtt);
         if calm || free || !self.pauses {
-            self.over = None;
+            (self.over, self.queue_since) = (None, None);
             self.settle(now + SLOWDOWN_INTERVAL_MIN);
         } else {
             self.phase = Phase::Aside { calm_since };

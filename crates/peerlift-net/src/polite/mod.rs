@@ -1,4 +1,5 @@
-//! Good manners on a line that belongs to somebody else: uploads that give way.
+//! Good manners on a line that belongs to somebody else: uploads and background downloads that give
+//! way.
 //!
 //! ```text
 //!   QUIC acknowledgements ─► quic::Watched┐
@@ -16,10 +17,23 @@
 //! long an empty line takes, are pauses of all. What single links do beneath, such as halving
 //! after a loss, is left to their transports.
 //!
-//! [`Scavenger`] is a core: time is an argument. [`Uplink`] is the shell around it.
+//! Downloads are the same from the other end: [`Intake`] decides how much may be on its way to us, by
+//! how long what we say takes to be answered, and [`Downlink`] tells senders so.
+//!
+//! ```text
+//!   TCP_INFO of sockets ─► Inflow ─► Downlink ─► Intake ─► window ─► TCP_WINDOW_CLAMP of each socket
+//!   QUIC's round trips ───────────┘                    └─► rate ─► who may take in what has come
+//! ```
+//!
+//! [`Scavenger`] and [`Intake`] are cores: time is an argument. [`Uplink`] and [`Downlink`] are the
+//! shells around them.
 
 mod bucket;
 mod delay;
+mod downlink;
+#[cfg(target_os = "linux")]
+mod inflow;
+mod intake;
 mod ledbat;
 mod line;
 mod quic;
@@ -28,6 +42,8 @@ mod scavenger;
 mod socket;
 mod uplink;
 
+pub use downlink::{Downlink, Receiving};
+pub use intake::{Arrival, Intake};
 pub use ledbat::{Ledbat, SEGMENT_BYTES, TARGET_FOREGROUND, TARGET_USUAL};
 pub use scavenger::{Delivery, LinkNumber, Scavenger};
 pub use uplink::{Errand, Uplink, WatchedSocket};

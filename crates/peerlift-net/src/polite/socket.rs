@@ -78,7 +78,7 @@ impl SocketSensor {
     unsafe_code,
     reason = "no crate of ours has a safe wrapper for this option"
 )]
-fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<libc::tcp_info> {
+pub(super) fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<libc::tcp_info> {
     let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
     let mut length = libc::socklen_t::try_from(size_of::<libc::tcp_info>())
         .map_err(|_| io::ErrorKind::InvalidInput)?;

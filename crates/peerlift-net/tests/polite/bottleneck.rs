@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use peerlift_model::Timestamp;
-use peerlift_net::polite::{Delivery, LinkNumber, SEGMENT_BYTES, Scavenger};
+use peerlift_net::polite::{Arrival, Delivery, Intake, LinkNumber, SEGMENT_BYTES, Scavenger};
 
 const STEP: Duration = Duration::from_millis(1);
 const SEGMENT: usize = 1460;
@@ -16,6 +16,13 @@ pub(crate) enum Sender {
         scavenger: Box<Scavenger>,
         links: u64,
     },
+    /// Whoever sends what a background download asks for, from so many machines: as much as they are
+    /// told may be on its way.
+    Fetched {
+        intake: Box<Intake<u64>>,
+        machines: u64,
+        in_flight: u64,
+    },
     /// A flow that fills queues, as most on the internet do: CUBIC (RFC 9438), with HyStart if it
     /// is careful (RFC 9406).
     Greedy(Greedy),
@@ -26,6 +33,14 @@ impl Sender {
         Self::Polite {
             scavenger: Box::default(),
             links,
+        }
+    }
+
+    pub(crate) fn fetched(machines: u64) -> Self {
+        Self::Fetched {
+            intake: Box::default(),
+            machines,
+            in_flight: 0,
         }
     }
 
@@ -101,8 +116,13 @@ impl Flow {
 
     /// Takes note of a packet and says over which link it went.
     fn packet_sent(&mut self) -> u64 {
-        let Sender::Polite { scavenger, links } = &mut self.sender else {
-            return 0;
+        let (scavenger, links) = match &mut self.sender {
+            Sender::Polite { scavenger, links } => (scavenger, links),
+            Sender::Fetched { machines, .. } => {
+                self.next_link = (self.next_link + 1) % *machines;
+                return self.next_link;
+            }
+            Sender::Greedy(_) => return 0,
         };
         self.next_link = (self.next_link + 1) % *links;
         *self.in_flight.entry(self.next_link).or_default() += SEGMENT_BYTES;
@@ -260,6 +280,25 @@ impl Line {
                         scavenger.lost(now, link);
                     }
                 }
+                Sender::Fetched {
+                    intake, in_flight, ..
+                } => {
+                    *in_flight -= SEGMENT_BYTES;
+                    let smooth = flow.smooth.entry(packet.link).or_insert(rtt);
+                    // As the kernel has it: less is believed at once, more bit by bit.
+                    *smooth = rtt.min((*smooth * 7 + rtt) / 8);
+                    let rtt = if flow.smoothed { *smooth } else { rtt };
+                    let arrival = Arrival {
+                        bytes: SEGMENT_BYTES,
+                        rtt,
+                        rtt_least: None,
+                    };
+                    if arrived {
+                        intake.arrived(now, packet.link, arrival);
+                    } else {
+                        intake.lost(now, packet.link);
+                    }
+                }
                 Sender::Greedy(greedy) => greedy.hear(now, rtt, arrived),
             }
         }
@@ -269,6 +308,14 @@ impl Line {
 fn may_send(flow: &mut Flow, now: Timestamp) -> bool {
     match &mut flow.sender {
         Sender::Polite { scavenger, .. } => scavenger.admit(now, SEGMENT).is_ok(),
+        Sender::Fetched {
+            intake, in_flight, ..
+        } => {
+            let may =
+                *in_flight + SEGMENT_BYTES <= intake.window() && intake.admit(now, SEGMENT).is_ok();
+            *in_flight += SEGMENT_BYTES * u64::from(may);
+            may
+        }
         Sender::Greedy(greedy) => {
             let may = (greedy.in_flight as f64) < greedy.window;
             greedy.in_flight += u64::from(may);

@@ -1,6 +1,7 @@
-//! Uploads that give way, on a line with a queue. Time is simulated: one input, one outcome.
+//! Uploads and background downloads that give way, on a line with a queue. Time is simulated: one input, one outcome.
 
 mod bottleneck;
+mod fetched;
 
 use std::time::Duration;
 

@@ -67,6 +67,7 @@ pub(super) fn link(
     let (question_sender, questions) = mpsc::channel(STREAMS_MAX.into());
     let (inbox, messages) = Inbox::new();
     let (next_number, end) = (Arc::new(AtomicU32::new(0)), Arc::<End>::default());
+    let addresses = socket.local_addr().ok().zip(socket.peer_addr().ok());
     let driver = Driver::new(
         socket,
         tls,
@@ -83,6 +84,7 @@ pub(super) fn link(
     let link = TcpLink(Arc::new(Shared {
         peer,
         rtt,
+        addresses,
         orders,
         data,
         over,

@@ -1,5 +1,6 @@
 //! The handles of a link over TCP.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -74,6 +75,8 @@ impl End {
 pub(super) struct Shared {
     pub(super) peer: PeerId,
     pub(super) rtt: Duration,
+    /// Our address and the peer's, where the system knows them.
+    pub(super) addresses: Option<(SocketAddr, SocketAddr)>,
     pub(super) orders: mpsc::Sender<Order>,
     pub(super) data: mpsc::Sender<Outgoing>,
     /// Unbounded by type; each request of either side gives at most one.
@@ -96,6 +99,10 @@ impl TcpLink {
 
     pub(in crate::peer) fn rtt(&self) -> Duration {
         self.0.rtt
+    }
+
+    pub(in crate::peer) fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
+        self.0.addresses
     }
 
     /// The control stream; only once.
