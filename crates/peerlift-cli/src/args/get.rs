@@ -72,9 +72,21 @@ pub(crate) struct GetArgs {
     /// [default: as the publisher recommends, else thrifty]
     #[arg(long, value_name = "GOAL", help_heading = "Speed and sharing")]
     pub(crate) goal: Option<GoalWord>,
-    /// Nobody waits for it: give way to others on the processor, on disks, and with uploads
-    #[arg(long, help_heading = "Speed and sharing")]
+    /// Nobody waits for it: give way to others on the line, the processor and disks (the default
+    /// with --queue)
+    #[arg(
+        long,
+        overrides_with = "foreground",
+        help_heading = "Speed and sharing"
+    )]
     pub(crate) background: bool,
+    /// You wait for it: take an equal share of the line (the default without --queue)
+    #[arg(
+        long,
+        overrides_with = "background",
+        help_heading = "Speed and sharing"
+    )]
+    pub(crate) foreground: bool,
     /// Use the publisher's servers only
     #[arg(long, overrides_with = "peers", help_heading = "Speed and sharing")]
     pub(crate) no_peers: bool,

@@ -23,7 +23,10 @@ pub(super) fn hand_over(args: &GetArgs, config: &Config, paths: &Paths) -> Resul
         .map_err(|error| Failure::caused(Exit::Storage, folder.display(), &error))?;
     let user = User::new(paths, config.clone(), None)?;
     for source in &args.sources {
-        let content = json!({"urls": source.urls, "folder": folder});
+        let mut content = json!({"urls": source.urls, "folder": folder});
+        if args.foreground {
+            content["foreground"] = true.into();
+        }
         let added = user.demand("POST", "/v1/downloads", Some(content))?;
         let url = &source.urls[0];
         if args.json {

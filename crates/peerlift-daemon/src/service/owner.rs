@@ -7,12 +7,11 @@ mod shown;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use peerlift_client::{Client, ClientConfig, DownloadRequest, Output, Snapshot};
+use peerlift_client::{Client, ClientConfig, Snapshot};
 use peerlift_model::ObjectId;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use url::Url;
 
 use super::questions::Met;
 use super::queue::{DownloadId, Item, Order, Phase, Queue, QueueError, Wanted};
@@ -484,25 +483,20 @@ impl Service {
         let Some(item) = self.queue.item(id) else {
             return;
         };
-        let urls: Result<Vec<Url>, _> = item.wanted.urls.iter().map(|url| url.parse()).collect();
-        let folder = item.wanted.folder.clone();
-        let urls = match urls {
-            Ok(urls) => urls,
+        let mut request = match super::task::request(&item.wanted) {
+            Ok(request) => request,
             Err(error) => {
                 self.queue.failed(id, error.to_string(), UnixTime::now());
                 return;
             }
         };
-        let first = urls.first().map(shown_url).unwrap_or_default();
+        let first = request.urls.first().map(shown_url).unwrap_or_default();
         let name = first.rsplit('/').next().unwrap_or_default().to_owned();
         self.note(Happening::DownloadStarted {
             name: name.clone(),
             url: first,
         });
-        let mut request = DownloadRequest::new(urls, Output::Folder(folder));
         request.keep = Some(self.shared.base(id));
-        // A crash may have come after the file was put in place and before that was written down.
-        request.take_existing = true;
         let task = self.begin(id, name);
         self.tasks.spawn(task.run(request));
     }

@@ -66,6 +66,10 @@ pub struct Wanted {
     /// Who goes first.
     #[serde(default)]
     pub priority: Priority,
+    /// Whether its user waits for it. One that nobody waits for gives way to everything else on the
+    /// machine's line.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub foreground: bool,
     /// Not before this time.
     #[serde(default)]
     pub not_before: Option<UnixTime>,
@@ -407,6 +411,7 @@ mod tests {
             urls: vec!["http://h/a".to_owned()],
             folder: "/tmp".into(),
             priority,
+            foreground: false,
             not_before: None,
             application: None,
         }

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use peerlift_client::{Client, Download, DownloadError, DownloadRequest, Event, Report, Share};
+use peerlift_client::{
+    Client, Download, DownloadError, DownloadRequest, Event, Output, Report, Share,
+};
 use peerlift_model::PublisherId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::queue::DownloadId;
+use super::queue::{DownloadId, Wanted};
 use super::shared_files::SharedFile;
 use crate::consent::{Agreed, Consents, Subject};
 use crate::machine::MachinePolicy;
@@ -17,6 +19,16 @@ use crate::time::UnixTime;
 /// How long a complete object is shared without being asked about again: a week is far longer than
 /// a flash crowd, and an end that nobody has to remember.
 pub(super) const SHARE_FOR: Duration = Duration::from_secs(7 * 86_400);
+
+/// How what is wanted is downloaded.
+pub(super) fn request(wanted: &Wanted) -> Result<DownloadRequest, url::ParseError> {
+    let urls: Result<_, _> = wanted.urls.iter().map(|url| url.parse()).collect();
+    let mut request = DownloadRequest::new(urls?, Output::Folder(wanted.folder.clone()));
+    request.background = !wanted.foreground;
+    // A crash may have come after the file was put in place and before that was written down.
+    request.take_existing = true;
+    Ok(request)
+}
 
 /// What a download's task tells.
 #[derive(Debug)]
@@ -157,5 +169,21 @@ impl Task {
             }
         }
         End::of(download.wait().await)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_waits_for_gives_way() {
+        let wanted = |text| serde_json::from_str::<Wanted>(text).unwrap();
+        let usual = wanted(r#"{"urls": ["http://h/a"], "folder": "/f"}"#);
+        assert!(request(&usual).unwrap().background);
+        let urgent = r#"{"urls": ["http://h/a"], "folder": "/f", "foreground": true}"#;
+        assert!(!request(&wanted(urgent)).unwrap().background);
+        let nonsense = wanted(r#"{"urls": ["h"], "folder": "/f"}"#);
+        assert!(request(&nonsense).is_err());
     }
 }
