@@ -20,6 +20,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "lab")]
 import agree       # noqa: E402
 import daemon      # noqa: E402
 import edge        # noqa: E402
+import fetched     # noqa: E402
 import idle        # noqa: E402
 import instructions  # noqa: E402
 import paint       # noqa: E402
@@ -35,7 +36,8 @@ from world.namespace import remove_stale          # noqa: E402
 BENCHES = {"single": single.bench, "sparse": single.sparse, "edge": edge.bench,
            "publish": publish.bench, "transport": transport.bench,
            "instructions": instructions.bench, "paint": paint.bench, **swarm.BENCHES,
-           **polite.BENCHES, **idle.BENCHES, **daemon.BENCHES, "agree": agree.bench}
+           **polite.BENCHES, **fetched.BENCHES, **idle.BENCHES, **daemon.BENCHES,
+           "agree": agree.bench}
 # The others take an hour, and are run by name.
 USUAL = ["single", "sparse", "edge", "publish", "transport", "flash12", "trickle",
          "leave"]
@@ -51,10 +53,11 @@ def main():
     parser.add_argument("--mib", type=int, help="size of the file, instead of the bench's own")
     parser.add_argument("--peers", type=int, help="of a swarm, instead of the bench's own")
     parser.add_argument("--up", type=float, help="Mbit/s of its peers' uplinks")
-    parser.add_argument("--contenders", nargs="+", choices=[*swarm.CONTENDERS, *polite.CONTENDERS],
+    parser.add_argument("--contenders", nargs="+",
+                        choices=[*swarm.CONTENDERS, *polite.CONTENDERS, *fetched.CONTENDERS],
                         help=f"of a swarm; default: {' '.join(swarm.USUAL)}")
     parser.add_argument("--queues", type=int, nargs="+", default=[100, 400],
-                        help="of the home line of `polite`, in ms")
+                        help="of the home line of `polite` and `fetched`, in ms")
     parser.add_argument("--json", type=Path, help="append every swarm run to this file, a line each")
     parser.add_argument("--programs", type=Path, default=target / "release")
     parser.add_argument("--cache", type=Path, default=target / "bench-tools",
