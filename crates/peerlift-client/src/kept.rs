@@ -44,6 +44,24 @@ impl Kept {
         fs::write(&sidecars.manifest, &signed.bytes).map_err(unkept)
     }
 
+    /// A complete file that lies under its name already, and whose hash tree lies at `base`.
+    pub(crate) fn of_existing(
+        file: &Path,
+        base: &Path,
+        signed: &Signed,
+    ) -> Result<Self, DownloadError> {
+        let Sidecars { manifest, outboard } = Sidecars::beside(base);
+        fs::write(manifest, &signed.bytes).map_err(unkept)?;
+        let about = &signed.verified.manifest;
+        let object = CompleteObject::open(file, &outboard, about.root, about.layout)?;
+        Ok(Self {
+            file: file.to_owned(),
+            mark: object.mark(),
+            sidecars: base.to_owned(),
+            found_at: signed.found_at.to_string(),
+        })
+    }
+
     /// The files of the sidecars, to be deleted or counted.
     #[must_use]
     pub fn files(&self) -> [PathBuf; 2] {

@@ -32,13 +32,17 @@ impl Sharer {
             service: None,
         };
         sharer.start();
-        let (url, folder) = (sharer.server.url("/a"), sharer.world.path("got"));
-        let folder = folder.display().to_string();
-        { &sharer.world }
-            .run(["get", "--queue", &url, "-o", &folder])
-            .fine();
+        sharer.queue();
         sharer.wait_for("sharing");
         sharer
+    }
+
+    fn queue(&self) {
+        let (url, folder) = (self.server.url("/a"), self.world.path("got"));
+        let folder = folder.display().to_string();
+        { &self.world }
+            .run(["get", "--queue", &url, "-o", &folder])
+            .fine();
     }
 
     fn start(&mut self) {
@@ -117,6 +121,26 @@ fn what_was_shared_is_shared_again_after_a_crash_and_an_end() {
     assert_eq!(listening, serde_json::json!([]));
     assert!(!sharer.kept().iter().any(|path| path.is_file()));
     sharer.kill();
+}
+
+#[test]
+fn a_file_that_a_crash_left_complete_is_shared_as_well() {
+    let mut sharer = Sharer::new(4 * MIB);
+    sharer.kill();
+    // As after a crash between the last step of a download and the record of it.
+    fs::remove_file(sharer.world.data("downloads.json")).unwrap();
+    sharer.start();
+    sharer.queue();
+    for crashes in [1, 0] {
+        sharer.wait_for("sharing");
+        sharer.give_until(|given| given > 0);
+        sharer.kill();
+        if crashes > 0 {
+            sharer.start();
+        }
+    }
+    assert_eq!(sharer.ends_of_sharing(), Vec::<String>::new());
+    assert_eq!(sharer.world.read("got/a"), noise(4 * MIB));
 }
 
 #[test]

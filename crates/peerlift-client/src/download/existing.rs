@@ -1,22 +1,27 @@
 //! A file that lies under the final name already.
 
+use std::fs::{self, File};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use peerlift_content::{HashOptions, hash_file};
+use peerlift_content::{HashOptions, Sidecars, hash_file};
 use peerlift_model::ObjectId;
 use peerlift_store::StoreError;
 
 use super::{Job, display_name};
 use crate::error::DownloadError;
 use crate::event::{Event, Report, Started, Verified};
+use crate::kept::Kept;
 use crate::manifest::Signed;
+use crate::request::Share;
+use crate::storage::Storage;
 
 impl Job {
     /// Reports an object as complete whose file is in place: an earlier process was ended after it
-    /// had put it there and before it could say so. Any other file is left alone.
+    /// had put it there and before it could say so. It is shared as a download of this process would
+    /// be. Any other file is left alone.
     pub(super) async fn already_there(
-        &self,
+        self,
         error: DownloadError,
         signed: &Signed,
     ) -> Result<Report, DownloadError> {
@@ -24,9 +29,11 @@ impl Job {
             return Err(error);
         };
         let about = &signed.verified.manifest;
-        if !self.request.take_existing || !is_object(path.clone(), about.root).await {
+        let outboard = self.outboard_to_keep();
+        if !self.request.take_existing || !is_object(path.clone(), about.root, outboard).await {
             return Err(error);
         }
+        let kept = self.keep_existing(path, signed);
         let publisher = signed.verified.publisher;
         let started = Started {
             path: Some(path.clone()),
@@ -53,22 +60,60 @@ impl Job {
                 publisher,
                 object: about.root,
             },
-            kept: None,
+            kept: kept.clone(),
         };
         let completed = Event::Completed(report.clone());
         self.progress.deliver(completed).await;
-        Ok(report)
+        match kept {
+            Some(kept) => {
+                let storage = Storage::Complete(kept.open(&signed.verified)?);
+                self.share_complete(kept, storage, signed).await
+            }
+            None => Ok(report),
+        }
+    }
+
+    /// The file for the hash tree, where the object is to be shared later, too.
+    fn outboard_to_keep(&self) -> Option<File> {
+        let (Some(base), Share::For(_)) = (&self.request.keep, self.request.share) else {
+            return None;
+        };
+        let create = || {
+            base.parent().map(fs::create_dir_all).transpose()?;
+            File::options()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .open(Sidecars::beside(base).outboard)
+        };
+        create().inspect_err(unshared).ok()
+    }
+
+    /// What it takes to share the file, of which the hash tree is there.
+    fn keep_existing(&self, path: &Path, signed: &Signed) -> Option<Kept> {
+        let (Some(base), Share::For(_)) = (&self.request.keep, self.request.share) else {
+            return None;
+        };
+        let kept = Kept::of_existing(path, base, signed);
+        kept.inspect_err(unshared).ok()
     }
 }
 
-/// Whether a file is the object, byte for byte. One that cannot be read is not.
-async fn is_object(path: PathBuf, root: ObjectId) -> bool {
+/// The file is there all the same.
+fn unshared(error: &impl std::fmt::Display) {
+    tracing::warn!(%error, "a file that is there already cannot be shared");
+}
+
+/// Whether a file is the object, byte for byte; its hash tree is written down on the way. One that
+/// cannot be read is not.
+async fn is_object(path: PathBuf, root: ObjectId, outboard: Option<File>) -> bool {
     let hash = move || {
         let options = HashOptions {
             threads: NonZeroUsize::new(1),
             sha256: false,
         };
-        hash_file(Path::new(&path), None, options, &|_| ()).is_ok_and(|file| file.root == root)
+        hash_file(Path::new(&path), outboard.as_ref(), options, &|_| ())
+            .is_ok_and(|file| file.root == root)
     };
     tokio::task::spawn_blocking(hash).await.unwrap_or(false)
 }

@@ -13,6 +13,7 @@ use crate::context::Context;
 use crate::error::DownloadError;
 use crate::event::{Event, Report, Started, Verified};
 use crate::kept::Kept;
+use crate::manifest::Signed;
 use crate::progress::Progress;
 use crate::request::{DownloadRequest, Output, Share};
 use crate::storage::Storage;
@@ -38,7 +39,7 @@ pub(crate) async fn share_again(
         Output::File(kept.file.clone()),
     );
     request.share = Share::For(time);
-    let mut job = Job {
+    let job = Job {
         http: http_client(&shared, &request.urls, &request.headers, None)?,
         url: signed.found_at.clone(),
         shared,
@@ -58,17 +59,7 @@ pub(crate) async fn share_again(
         object: Some(about.root),
     };
     job.progress.deliver(Event::Started(started)).await;
-    let mut tasks = JoinSet::new();
-    let peers = job.peers(&signed.verified, &signed.found_at, true, &mut tasks);
-    let (mut transfer, context) =
-        job.transfer(about.layout, storage, Some(&about.policy), peers, tasks);
-    let object = about.root;
-    let verified = Verified::Manifest { publisher, object };
-    let mut report = job.report(&transfer, &context, Some(kept.file.clone()), verified);
-    report.kept = Some(kept);
-    job.seed(&mut transfer, &mut report).await;
-    transfer.close().await;
-    Ok(report)
+    job.share_complete(kept, storage, &signed).await
 }
 
 impl Job {
@@ -107,6 +98,27 @@ impl Job {
                 None
             }
         }
+    }
+
+    /// Shares a complete file whose hash tree is kept, of which nothing has to be fetched.
+    pub(super) async fn share_complete(
+        mut self,
+        kept: Kept,
+        storage: Storage,
+        signed: &Signed,
+    ) -> Result<Report, DownloadError> {
+        let (about, publisher) = (&signed.verified.manifest, signed.verified.publisher);
+        let mut tasks = JoinSet::new();
+        let peers = self.peers(&signed.verified, &signed.found_at, true, &mut tasks);
+        let (mut transfer, context) =
+            self.transfer(about.layout, storage, Some(&about.policy), peers, tasks);
+        let object = about.root;
+        let verified = Verified::Manifest { publisher, object };
+        let mut report = self.report(&transfer, &context, Some(kept.file.clone()), verified);
+        report.kept = Some(kept);
+        self.seed(&mut transfer, &mut report).await;
+        transfer.close().await;
+        Ok(report)
     }
 
     /// Shares for as long as was asked, until the caller stops it, or until it may not go on.
