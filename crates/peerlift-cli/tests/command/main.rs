@@ -15,6 +15,7 @@ mod killed;
 mod names;
 mod peers;
 mod plain;
+mod policy;
 mod publish;
 mod resume;
 mod serving;

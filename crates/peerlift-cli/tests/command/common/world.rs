@@ -13,12 +13,15 @@ use super::process::{Ended, Running};
 /// A home, gone with the test.
 pub(crate) struct World {
     root: TempDir,
+    /// What lies at `/etc` for its commands, if it is not the machine's own.
+    etc: Option<PathBuf>,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
         let world = Self {
             root: TempDir::with_prefix("peerlift-test-").unwrap(),
+            etc: None,
         };
         fs::create_dir(world.path("")).unwrap();
         world
@@ -89,7 +92,15 @@ impl World {
 
     /// The command, not yet started. It sees nothing of the tester's own settings.
     pub(crate) fn command<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_peerlift"));
+        let program = env!("CARGO_BIN_EXE_peerlift");
+        let mut command = match &self.etc {
+            None => Command::new(program),
+            Some(etc) => {
+                let mut command = elsewhere(etc);
+                command.arg(program);
+                command
+            }
+        };
         command.args(args).current_dir(self.path("")).env_clear();
         let homes = [
             ("HOME", "home"),
@@ -101,6 +112,32 @@ impl World {
             command.env(variable, self.root.path().join(below));
         }
         command
+    }
+
+    /// From now on an administrator's policy holds for its commands: they see an `/etc` of their own.
+    /// False, with the reason printed: this user may not mount anything.
+    pub(crate) fn obey_policy(&mut self, toml: &str) -> bool {
+        let etc = self.root.path().join("etc");
+        fs::create_dir_all(etc.join("peerlift")).unwrap();
+        fs::write(etc.join("peerlift/policy.toml"), toml).unwrap();
+        for file in ["passwd", "nsswitch.conf", "hosts"] {
+            // A machine without one does without it here, too.
+            let _ = fs::copy(Path::new("/etc").join(file), etc.join(file));
+        }
+        match elsewhere(&etc).arg("true").output() {
+            Ok(output) if output.status.success() => {
+                self.etc = Some(etc);
+                true
+            }
+            Ok(output) => {
+                eprintln!("skipped: {}", String::from_utf8_lossy(&output.stderr));
+                false
+            }
+            Err(error) => {
+                eprintln!("skipped: unshare: {error}");
+                false
+            }
+        }
     }
 
     pub(crate) fn start<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Running {
@@ -145,4 +182,13 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+
+/// Becomes the program named after it, in a mount namespace where this folder lies at `/etc`.
+fn elsewhere(etc: &Path) -> Command {
+    let mut command = Command::new("/usr/bin/unshare");
+    command.args(["--mount", "/bin/sh", "-c"]);
+    command.arg("/usr/bin/mount --bind \"$0\" /etc && exec \"$@\"");
+    command.arg(etc);
+    command
 }
