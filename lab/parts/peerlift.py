@@ -24,9 +24,12 @@ def publish(stage, host, folder, *options):
     stage.command([stage.tools.peerlift, "publish", *options, folder], "publish", host)
 
 
-def found_at(server):
-    """Options of `publish` for files whose control node and relay are at that server."""
-    return ["--control", server.url, "--relay", f"{server.url},quic={RELAY_QUIC_PORT}"]
+def found_at(server, *relays):
+    """Options of `publish` for files whose control node and relay are at that server; more relays
+    may be at others."""
+    relays = [word for at in (server, *relays)
+              for word in ("--relay", f"{at.url},quic={RELAY_QUIC_PORT}")]
+    return ["--control", server.url, *relays]
 
 
 @dataclass(frozen=True)

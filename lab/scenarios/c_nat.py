@@ -1,7 +1,11 @@
 """Homes and offices: what stands between peers."""
+from parts import content, peerlift, tls
+from parts.content import MEBIBYTE
 from registry import scenario
-from scenarios.b_swarm import get, opened, peer
+from scenarios.b_swarm import EDGE, PEERS_APART_MS, SHARE, get, opened, peer
 from world.nat import Nat
+from world.network import Plan
+from world.waiting import until
 
 # Proofs and signalling may go by the relay before a path is found; a download must not.
 NEGLIGIBLE = 0.02
@@ -57,3 +61,41 @@ def one_open_peer_is_reached_from_behind_a_symmetric_nat(stage):
     report = get(stage, net, server, film, "reader").wait_report()
     direct = report["from_peers"] - report["from_peers_relayed"]
     stage.check(direct > 0, "nothing came directly")
+
+
+@scenario("swarm")
+def peers_are_introduced_by_what_two_relays_saw_of_their_nats(stage):
+    """One after the other, so that each finds those before it known for what they are."""
+    homes = {"hard0": Nat.SYMMETRIC, "hard1": Nat.SYMMETRIC,
+             "easy0": Nat.PORT_RESTRICTED, "easy1": Nat.PORT_RESTRICTED}
+    net = stage.network(EDGE, Plan("relay", distance_ms=10), *(peer(name, nat=nat)
+                        for name, nat in homes.items()), distance_ms=PEERS_APART_MS)
+    film = content.make(stage.folder / "origin", 4 * MEBIBYTE)
+    certificate, key = tls.certificate(stage, net["edge"], *(
+        net[name].address for name in ("edge", "relay")))
+    with_tls = ["--tls-cert", certificate, "--tls-key", key, "--no-publish"]
+    empty = stage.folder / "nothing"
+    empty.mkdir()
+    relay = peerlift.serve(stage, net["relay"], empty, *with_tls, tls=certificate)
+    server = peerlift.serve(stage, net["edge"], film.path.parent, *with_tls, tls=certificate)
+    peerlift.publish(stage, net["edge"], film.path.parent, *peerlift.found_at(server, relay))
+
+    def joins(name, *options):
+        """How many peers were named while it downloaded; what it got directly."""
+        before = server.metric("peerlift_control_named_peers")
+        report = peerlift.Download(stage, net[name], f"{server.url}/{film.name}", *SHARE,
+                                   *options, content=film, env=tls.trusting(certificate)).wait_report()
+        named = server.metric("peerlift_control_named_peers") - before
+        nat = name[:-1]
+        known = sum(home.startswith(nat) and home <= name for home in homes)
+        until(lambda: server.metric(rf'peerlift_control_clients_by_nat\{{nat="{nat}"\}}') == known,
+              f"{known} clients known to be {nat}", 60)
+        return named, report["from_peers"] - report["from_peers_relayed"]
+
+    joins("hard0")
+    stage.equal(joins("hard1"), (0, 0), "one hard NAT for another: named, bytes")
+    stage.equal(joins("easy0"), (0, 0), "hard NATs for an easy one: named, bytes")
+    # A hole takes a moment to punch.
+    named, direct = joins("easy1", "--limit-down", "500k")
+    stage.check(named > 0, "the easy NAT was not named to the other easy one")
+    stage.check(direct > 0, "nothing came directly from one easy NAT to the other")

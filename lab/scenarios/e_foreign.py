@@ -3,7 +3,7 @@ import base64
 import email
 import json
 
-from parts import content, nginx, peerlift
+from parts import content, nginx, peerlift, tls
 from parts.content import MEBIBYTE, sha256
 from registry import scenario
 from world.here import Here, free_port
@@ -82,19 +82,14 @@ def curl_fetches_the_same_bytes(stage):
 
 @here
 def curl_and_we_fetch_over_tls(stage):
-    certificate, key = stage.folder / "certificate.pem", stage.folder / "key.pem"
-    stage.command(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                   "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", certificate,
-                   "-days", 2, "-subj", "/CN=lab", "-addext", f"subjectAltName=IP:{Here.address}",
-                   "-addext", "basicConstraints=critical,CA:false"], "openssl", Here)
+    certificate, key = tls.certificate(stage, Here, Here.address)
     url, film = our_edge(stage, "--tls-cert", certificate, "--tls-key", key, tls=certificate)
     stage.check(url.startswith("https://"), url)
     out = stage.folder / "out"
     spoken = curl(stage, "--cacert", certificate, "-o", out, "-w", "%{http_version}", url)
     stage.equal(sha256(out), film.sha256, "SHA-256")
     stage.equal(spoken, "2", "HTTP version")
-    trusting = {"SSL_CERT_FILE": str(certificate)}
-    peerlift.Download(stage, Here, url, content=film, env=trusting).wait_end()
+    peerlift.Download(stage, Here, url, content=film, env=tls.trusting(certificate)).wait_end()
 
 
 @here

@@ -1,12 +1,12 @@
 //! Looks at what a download would meet: the server, the control nodes, the NAT. It downloads nothing,
 //! lets nobody in, and asks only whom a download of the same URL would ask.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use peerlift_net::control::{ControlEvent, ControlSession, Identity};
-use peerlift_net::peer::{PeerNode, PeerNodeConfig};
+use peerlift_net::peer::{PeerNode, PeerNodeConfig, is_own};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -191,11 +191,6 @@ async fn mapped(relays: Vec<peerlift_net::peer::RelayConfig>) -> Option<(IpAddr,
     let own_ports: Vec<u16> = node.sockets().iter().map(SocketAddr::port).collect();
     node.close().await;
     found.map(|address| (address.ip(), own_ports.contains(&address.port())))
-}
-
-/// Whether this machine has the address.
-fn is_own(address: IpAddr) -> bool {
-    UdpSocket::bind((address, 0)).is_ok()
 }
 
 fn judge(

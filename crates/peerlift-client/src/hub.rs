@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use peerlift_model::{ObjectId, PeerId, PublisherId};
+use peerlift_model::{NatClass, ObjectId, PeerId, PublisherId};
 use peerlift_net::control::{ControlEvent, ControlSession, Identity};
 use peerlift_net::peer::{Accepting, PeerNode, PeerNodeConfig, RelayConfig};
 use peerlift_net::polite::Uplink;
@@ -18,7 +18,7 @@ use peerlift_net::token::Wallet;
 use peerlift_wire::control::{Blocked, Introductions};
 use peerlift_wire::peer::Goodbye;
 use peerlift_wire::ticket::Ticket;
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::{OnceCell, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
@@ -95,6 +95,8 @@ pub(crate) struct Hub {
     pub(crate) node: PeerNode,
     identity: Identity,
     state: Mutex<State>,
+    /// Says that relays have looked at this machine again.
+    looks: watch::Sender<()>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -179,10 +181,12 @@ impl Hub {
                 share,
             },
             state: Mutex::default(),
+            looks: watch::Sender::new(()),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         });
         hub.spawn(Arc::clone(&hub).follow_address());
+        hub.spawn(Arc::clone(&hub).follow_looks());
         if share {
             hub.spawn(Arc::clone(&hub).open_door());
         }
@@ -287,6 +291,8 @@ impl Hub {
         mut events: mpsc::Receiver<ControlEvent>,
     ) {
         session.address(self.node.address()).await;
+        let (sight, sighted) = watch::channel(None);
+        self.spawn(Arc::clone(&self).follow_nat(session, sighted));
         while let Some(event) = events.recv().await {
             match event {
                 ControlEvent::Connected {
@@ -297,6 +303,7 @@ impl Hub {
                     self.trust(ticket_keys);
                     self.state().clock_ahead =
                         time.cast_signed().saturating_sub(unix_now().cast_signed());
+                    sight.send_replace(observed);
                     self.note_public_address(observed).await;
                 }
                 ControlEvent::TicketKeys { keys } => self.trust(keys),
@@ -393,6 +400,39 @@ impl Hub {
             let sessions: Vec<ControlSession> = self.state().sessions.values().cloned().collect();
             for session in sessions {
                 session.address(address.clone()).await;
+            }
+        }
+    }
+
+    async fn follow_looks(self: Arc<Self>) {
+        loop {
+            self.node.looked_at().await;
+            self.looks.send_replace(());
+        }
+    }
+
+    /// Tells a control node behind what NAT we are, whenever that changes by what it sees, or the
+    /// relays. A task of its own, so that reading the session's events never waits for its commands.
+    async fn follow_nat(
+        self: Arc<Self>,
+        session: ControlSession,
+        mut sighted: watch::Receiver<Option<IpAddr>>,
+    ) {
+        let mut looks = self.looks.subscribe();
+        let mut told = NatClass::Unknown;
+        loop {
+            let observed = *sighted.borrow_and_update();
+            let class = self.node.nat(observed);
+            if class != told {
+                session.nat(class).await;
+                told = class;
+            }
+            let changed = tokio::select! {
+                changed = sighted.changed() => changed,
+                changed = looks.changed() => changed,
+            };
+            if changed.is_err() {
+                return;
             }
         }
     }

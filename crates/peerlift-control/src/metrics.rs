@@ -1,5 +1,6 @@
 //! What a control node counts.
 
+use peerlift_model::NatClass;
 use peerlift_rendezvous::Rendezvous;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -35,12 +36,19 @@ pub(crate) struct Metrics {
     suspects: Gauge,
     resumed: Gauge,
     named: Family<Nearness, Gauge>,
+    behind: Family<Behind, Gauge>,
 }
 
 /// How near a peer was to the one it was named to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Nearness {
     level: &'static str,
+}
+
+/// What NAT a client tells to be behind.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Behind {
+    nat: String,
 }
 
 /// What went wrong with the shared directory.
@@ -195,6 +203,11 @@ impl Metrics {
             "Peers named in answers since the start, by nearness",
             self.named.clone(),
         );
+        registry.register(
+            "clients_by_nat",
+            "Clients logged in at present, by the NAT that they tell to be behind",
+            self.behind.clone(),
+        );
     }
 
     pub(crate) fn measure(&self, core: &Rendezvous) {
@@ -205,6 +218,13 @@ impl Metrics {
         self.entries.set(count(core.entries()));
         self.recalls.set(count(core.recalls_waiting()));
         self.suspects.set(count(core.suspects()));
+        for nat in NatClass::ALL {
+            let labels = Behind {
+                nat: nat.to_string(),
+            };
+            let gauge = self.behind.get_or_create(&labels);
+            gauge.set(count(core.sessions_behind(nat)));
+        }
         let stats = core.stats();
         let total = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         self.looks.set(total(stats.looks));

@@ -11,13 +11,13 @@ pub enum NatClass {
     /// The client does not say, or has not found out.
     #[default]
     Unknown,
-    /// No NAT: its address is its own, and strangers may send to it.
+    /// No NAT: its address is its own. Whether a firewall keeps strangers out is not known.
     Open,
     /// Endpoint-independent mapping: one port outside for one inside, whoever is sent to.
     Easy,
     /// Another port for every destination: nobody can know where to send to.
     Hard,
-    /// No UDP gets out at all.
+    /// Behind a NAT, and no UDP gets out at all.
     Blocked,
 }
 
@@ -31,18 +31,19 @@ impl NatClass {
         Self::Blocked,
     ];
 
-    /// Whether clients of these classes can be expected to find a direct path.
+    /// Whether a client of this class can be expected to find a direct path to a `holder` that it
+    /// is sent to.
     ///
     /// Unknown is taken for easy: most homes are, and who does not say must not be shut out. Hard
     /// and easy do not meet: what comes from an unforeseen port is dropped by the filters that most
     /// home routers have (Ford et al. 2005, "Peer-to-peer communication across network address
-    /// translators", §5.1).
+    /// translators", §5.1). Without UDP there is TCP, to those who need no hole.
     #[must_use]
-    pub const fn meets(self, other: Self) -> bool {
-        match (self, other) {
-            (Self::Blocked, _) | (_, Self::Blocked) => false,
+    pub const fn reaches(self, holder: Self) -> bool {
+        match (self, holder) {
+            (_, Self::Blocked) => false,
             (Self::Open, _) | (_, Self::Open) => true,
-            (Self::Hard, _) | (_, Self::Hard) => false,
+            (Self::Blocked | Self::Hard, _) | (_, Self::Hard) => false,
             (Self::Easy | Self::Unknown, Self::Easy | Self::Unknown) => true,
         }
     }
@@ -65,24 +66,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn meeting_is_mutual() {
-        for one in NatClass::ALL {
-            for other in NatClass::ALL {
-                assert_eq!(one.meets(other), other.meets(one), "{one} and {other}");
+    fn with_udp_reaching_is_mutual() {
+        use NatClass::{Blocked, Easy, Hard, Open, Unknown};
+        for one in [Open, Easy, Unknown, Hard] {
+            for other in [Open, Easy, Unknown, Hard] {
+                assert_eq!(one.reaches(other), other.reaches(one), "{one} and {other}");
             }
+            assert!(!one.reaches(Blocked), "{one}");
         }
     }
 
     #[test]
-    fn whoever_is_open_meets_all_with_udp_and_the_hard_meet_nobody_else() {
+    fn everybody_reaches_the_open_and_the_hard_reach_nobody_else() {
         use NatClass::{Blocked, Easy, Hard, Open, Unknown};
-        for class in [Open, Easy, Unknown, Hard] {
-            assert!(Open.meets(class), "{class}");
-            assert!(!Blocked.meets(class), "{class}");
+        for class in NatClass::ALL {
+            assert!(class.reaches(Open), "{class}");
         }
         for class in [Easy, Unknown, Hard] {
-            assert!(!Hard.meets(class), "{class}");
+            assert!(Open.reaches(class), "{class}");
+            assert!(!Hard.reaches(class), "{class}");
+            assert!(!Blocked.reaches(class), "{class}");
         }
-        assert!(Unknown.meets(Unknown) && Unknown.meets(Easy));
+        assert!(Unknown.reaches(Unknown) && Unknown.reaches(Easy));
     }
 }

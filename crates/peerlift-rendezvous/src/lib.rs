@@ -24,6 +24,7 @@
 //! public one.
 
 mod admission;
+mod census;
 mod complaints;
 mod directory;
 mod event;

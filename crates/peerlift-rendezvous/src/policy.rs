@@ -137,10 +137,10 @@ impl Default for NatRule {
 }
 
 impl NatRule {
-    /// Whether clients of these classes should be introduced; within one site no NAT is between.
+    /// Whether an asker should be sent to a holder; within one site no NAT is between.
     #[must_use]
-    pub fn allows(self, one: NatClass, other: NatClass, same_site: bool) -> bool {
-        !self.enabled || same_site || one.meets(other)
+    pub fn allows(self, asker: NatClass, holder: NatClass, same_site: bool) -> bool {
+        !self.enabled || same_site || asker.reaches(holder)
     }
 }
 

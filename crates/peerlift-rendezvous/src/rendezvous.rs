@@ -4,12 +4,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
 
-use peerlift_model::{ObjectId, PeerId, Timestamp};
+use peerlift_model::{NatClass, ObjectId, PeerId, Timestamp};
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 
 use crate::Locality;
 use crate::admission::Neighbourhoods;
+use crate::census::Census;
 use crate::complaints::Complaints;
 use crate::directory::{Directory, ObjectIndex};
 use crate::event::{Arrival, CloseReason, Event, Output, Refusal, SessionId};
@@ -80,7 +81,7 @@ pub struct Rendezvous {
     free: Vec<Seat>,
     pub(crate) seats: HashMap<SessionId, Seat>,
     pub(crate) by_peer: HashMap<PeerId, Seat>,
-    present: usize,
+    present: Census,
     /// When to look whether a session has been silent, or away, for too long. A session that was
     /// heard in the meantime is put back.
     checks: BinaryHeap<Reverse<(Timestamp, SessionId)>>,
@@ -111,7 +112,7 @@ impl Rendezvous {
             free: Vec::new(),
             seats: HashMap::new(),
             by_peer: HashMap::new(),
-            present: 0,
+            present: Census::default(),
             checks: BinaryHeap::new(),
             directory: Directory::default(),
             neighbourhoods: Neighbourhoods::default(),
@@ -145,8 +146,11 @@ impl Rendezvous {
                 nat,
             } => {
                 if let Some(seat) = self.heard(session, now) {
-                    self.sessions[seat.index()].nat = nat;
-                    self.sessions[seat.index()].move_to(direct, relay, tcp_port);
+                    let session = &mut self.sessions[seat.index()];
+                    self.present.leave(session.nat);
+                    self.present.enter(nat);
+                    session.nat = nat;
+                    session.move_to(direct, relay, tcp_port);
                     self.offer_all(seat);
                 }
             }
@@ -260,13 +264,19 @@ impl Rendezvous {
     /// How many sessions there are.
     #[must_use]
     pub fn sessions(&self) -> usize {
-        self.present
+        self.present.total()
+    }
+
+    /// How many of them tell to be behind a NAT of that class.
+    #[must_use]
+    pub fn sessions_behind(&self, nat: NatClass) -> usize {
+        self.present.count(nat)
     }
 
     /// How many clients are away and may resume.
     #[must_use]
     pub fn away(&self) -> usize {
-        self.by_peer.len() - self.present
+        self.by_peer.len() - self.present.total()
     }
 
     /// How many objects somebody serves.
@@ -363,7 +373,7 @@ impl Rendezvous {
             return false;
         }
         if old.presence == Presence::Here {
-            self.present -= 1;
+            self.present.leave(old.nat);
         }
         self.seats.remove(&old.id);
         old.id = session.id;
@@ -378,7 +388,7 @@ impl Rendezvous {
     }
 
     fn welcome(&mut self, seat: Seat, id: SessionId, resumed: bool, now: Timestamp) {
-        self.present += 1;
+        self.present.enter(self.sessions[seat.index()].nat);
         self.seats.insert(id, seat);
         self.sessions[seat.index()].heard_at = now;
         self.checks
@@ -418,7 +428,7 @@ impl Rendezvous {
         }
         let until = now + self.config.resume_max;
         session.presence = Presence::Away { until };
-        self.present -= 1;
+        self.present.leave(session.nat);
         self.retract_all(seat);
         self.checks.push(Reverse((until, id)));
     }
@@ -449,7 +459,7 @@ impl Rendezvous {
 
     fn forget(&mut self, seat: Seat) {
         if self.sessions[seat.index()].presence == Presence::Here {
-            self.present -= 1;
+            self.present.leave(self.sessions[seat.index()].nat);
             self.retract_all(seat);
         }
         let session = &mut self.sessions[seat.index()];

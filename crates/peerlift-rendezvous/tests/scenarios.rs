@@ -334,10 +334,10 @@ fn who_cannot_connect_is_not_introduced_except_at_home() {
         named(&mut node, 12, NatClass::Open, 99),
         [peer(1), peer(3), peer(4)]
     );
-    assert_eq!(named(&mut node, 13, NatClass::Blocked, 99), []);
+    assert_eq!(named(&mut node, 13, NatClass::Blocked, 99), [peer(4)]);
     assert_eq!(
         named(&mut node, 14, NatClass::Blocked, 2),
-        [peer(2)],
+        [peer(2), peer(4)],
         "behind the same address no NAT is between"
     );
 }

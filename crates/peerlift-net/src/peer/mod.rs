@@ -13,6 +13,7 @@
 mod error;
 mod frames;
 mod link;
+mod nat;
 mod node;
 mod race;
 mod request;
@@ -21,5 +22,6 @@ mod tcp;
 pub use error::PeerLinkError;
 pub use frames::{FrameReceiver, FrameSender};
 pub use link::{Path, PeerLink, Transport};
+pub use nat::is_own;
 pub use node::{Accepting, PeerNode, PeerNodeConfig, RelayConfig};
 pub use request::{Asked, REPLY_BYTES_USUAL, RangeAnswer, Reply};

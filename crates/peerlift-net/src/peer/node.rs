@@ -2,18 +2,19 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as Lock, MutexGuard};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
 use iroh::dns::{DnsResolver, FallbackMode};
 use iroh::endpoint::{IdleTimeout, QuicTransportConfig, VarInt, presets};
 use iroh::tls::CaTlsConfig;
+use iroh::unstable_net_report::NetReport;
 use iroh::{
     Endpoint, EndpointAddr, EndpointId, NetReportConfig, RelayMap, RelayMode, RelayUrl, SecretKey,
     TransportAddr, Watcher as _,
 };
-use peerlift_model::PeerId;
+use peerlift_model::{NatClass, PeerId};
 use peerlift_wire::PeerAddress;
 use peerlift_wire::peer::ALPN;
 use tokio::net::TcpStream;
@@ -22,6 +23,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::nat::{Look, NatFinder, is_own};
 use super::race::race;
 use super::tcp::{self, Door, TcpSide};
 use super::{PeerLink, PeerLinkError};
@@ -72,6 +74,9 @@ pub struct PeerNodeConfig {
 pub struct PeerNode {
     endpoint: Endpoint,
     addresses: Mutex<Pin<Box<dyn Stream<Item = EndpointAddr> + Send>>>,
+    relays: Vec<RelayConfig>,
+    looks: Mutex<Pin<Box<dyn Stream<Item = Option<NetReport>> + Send>>>,
+    nat: Lock<NatFinder>,
     tcp: Arc<TcpSide>,
     door: Option<Door>,
     _doorkeeper: Option<AbortOnDropHandle<()>>,
@@ -111,11 +116,15 @@ impl PeerNode {
                 .ok()
         });
         let addresses = Mutex::new(endpoint.watch_addr().stream_updates_only().boxed());
+        let looks = Mutex::new(endpoint.net_report().stream().boxed());
         let doorkeeper = (!config.accept)
             .then(|| AbortOnDropHandle::new(tokio::spawn(refuse_all(endpoint.clone()))));
         Ok(Self {
             endpoint,
             addresses,
+            looks,
+            nat: Lock::new(NatFinder::new(&config.relays)),
+            relays: config.relays,
             tcp: Arc::new(TcpSide::new(&config.secret, config.uplink)?),
             door,
             _doorkeeper: doorkeeper,
@@ -144,6 +153,33 @@ impl PeerNode {
         if self.addresses.lock().await.next().await.is_none() {
             std::future::pending().await
         }
+    }
+
+    /// What NAT it is behind, as far as its relays could tell by now, and a control node that sees
+    /// it at the `observed` address.
+    #[must_use]
+    pub fn nat(&self, observed: Option<IpAddr>) -> NatClass {
+        self.finder().class(observed, is_own)
+    }
+
+    /// Waits until the relays have looked again, so that [`Self::nat`] may say something else. Never
+    /// returns once the node is closed. Cancel-safe.
+    pub async fn looked_at(&self) {
+        let report = loop {
+            match self.looks.lock().await.next().await {
+                Some(Some(report)) => break report,
+                Some(None) => {}
+                None => std::future::pending().await,
+            }
+        };
+        self.finder().handle_look(Look::of(&report, &self.relays));
+    }
+
+    fn finder(&self) -> MutexGuard<'_, NatFinder> {
+        // Nothing panics while the lock is held.
+        self.nat
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// The local UDP sockets.
