@@ -23,6 +23,13 @@ class Here:
     namespace = _ThisNamespace()
 
 
+class Room(Here):
+    """A part of this machine, with a home folder of its own."""
+
+    def __init__(self, name):
+        self.name = name
+
+
 def free_port():
     """A port that nobody listens on."""
     with socket.create_server((Here.address, 0)) as server:
