@@ -24,6 +24,7 @@
 //! public one.
 
 mod admission;
+mod attendance;
 mod census;
 mod complaints;
 mod directory;
