@@ -8,7 +8,7 @@
 mod common;
 mod servers;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use common::{Client, OBJECT, Served, peer, within};
@@ -217,6 +217,60 @@ async fn a_server_that_is_full_read_only_or_stuck_is_said_to_be_and_gets_over_it
     b.until(WORKS).await;
 }
 
+/// Holders whose share in answers is counted.
+const HOLDERS: u8 = 120;
+
+/// Questions of forty peers each.
+const QUESTIONS: u32 = 2000;
+
+/// Every holder is named about equally often: a fifth off the mean is six times the deviation that
+/// pure chance has (2,000 questions, one in three of which names a holder), which none of so many
+/// exceeds but once in 10⁷ runs.
+async fn answers_are_fair(a: &Served, b: &Served, object: ObjectId) {
+    let mut holders = Vec::new();
+    for seed in 100..100 + HOLDERS {
+        let holder = a.client(seed, true).await;
+        holder.session.announce(object, true).await;
+        holders.push(holder);
+    }
+    let mut asker = b.stranger().await;
+    asker.log_in(99).await;
+    let all_are_known = async {
+        let mut seen = BTreeSet::new();
+        while seen.len() < holders.len() {
+            let named = asker.ask_for(object).await.peers;
+            seen.extend(named.into_iter().map(|one| one.peer));
+        }
+    };
+    within(all_are_known).await;
+    let mut counts: BTreeMap<_, u32> = BTreeMap::new();
+    let mut answers = 0;
+    while answers < QUESTIONS {
+        let named = asker.ask_for(object).await.peers;
+        // A node whose directory is late answers from its own clients, and this one has none.
+        answers += u32::from(!named.is_empty());
+        for introduction in named {
+            *counts.entry(introduction.peer).or_default() += 1;
+        }
+    }
+    let mean = 40 * QUESTIONS / u32::from(HOLDERS);
+    let all_alike = counts.values().all(|count| count.abs_diff(mean) < mean / 5);
+    assert!(
+        all_alike && counts.len() == holders.len(),
+        "{mean}: {counts:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server or valkey-server"]
+async fn all_holders_are_named_equally_often() {
+    let server = Server::start(&["--save", ""]);
+    let (a, b) = (node(9, &server.url()).await, node(10, &server.url()).await);
+    a.until(WORKS).await;
+    b.until(WORKS).await;
+    answers_are_fair(&a, &b, OBJECT).await;
+}
+
 /// The key by which a cluster places an object.
 fn key_of(object: ObjectId) -> String {
     format!("peerlift:1:{{{object}}}:z")
@@ -241,6 +295,7 @@ async fn a_cluster_loses_a_master_and_moves_slots_while_clients_ask() {
     for object in &objects {
         until_named(&mut asker, *object, &[1]).await;
     }
+    answers_are_fair(&a, &b, ObjectId::new([99; 32])).await;
 
     // Slots move from one master to another while clients ask.
     let (_, from) = cluster.master_of(&key_of(objects[0]), 0).unwrap();

@@ -264,10 +264,15 @@ impl Stranger {
         );
     }
 
-    /// Asks for [`OBJECT`]. What else is told in between is passed over.
+    /// Asks for [`OBJECT`].
     pub(crate) async fn ask(&mut self) -> Introductions {
+        self.ask_for(OBJECT).await
+    }
+
+    /// Asks for forty holders. What else is told in between is passed over.
+    pub(crate) async fn ask_for(&mut self, object: ObjectId) -> Introductions {
         let query = Query {
-            object: OBJECT,
+            object,
             max: 40,
             known: Vec::new(),
         };
