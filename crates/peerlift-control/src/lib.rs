@@ -22,6 +22,7 @@ mod conversation;
 mod core_task;
 mod directory;
 mod gate;
+mod lean_tls;
 mod mailbox;
 mod metrics;
 mod node;

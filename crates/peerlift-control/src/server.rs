@@ -23,12 +23,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
 use crate::ControlNode;
 use crate::gate::{Gate, Place};
+use crate::lean_tls::LeanTls;
 
 /// Connections that wait in the kernel, oldest first, while all places at the door are taken.
 const BACKLOG: u32 = 4096;
@@ -118,7 +118,7 @@ impl ControlServer {
         for listener in self.listeners {
             let door = Door {
                 listener,
-                tls: self.tls.clone().map(TlsAcceptor::from),
+                tls: self.tls.clone(),
                 routes: self.routes.clone(),
                 gate: self.gate.clone(),
                 node: self.node.clone(),
@@ -159,7 +159,7 @@ pub(crate) fn health(node: &ControlNode) -> Router {
 /// One listening socket.
 struct Door {
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<rustls::ServerConfig>>,
     routes: Router,
     gate: Gate,
     node: ControlNode,
@@ -234,13 +234,13 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 async fn knock(
     stream: TcpStream,
     from: SocketAddr,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<rustls::ServerConfig>>,
     routes: Router,
     place: Place,
 ) {
     match tls {
         None => speak(stream, from, routes, place).await,
-        Some(tls) => match tls.accept(stream).await {
+        Some(tls) => match LeanTls::accept(tls, stream).await {
             Ok(stream) => speak(stream, from, routes, place).await,
             Err(error) => tracing::debug!(%from, %error, "TLS failed"),
         },
