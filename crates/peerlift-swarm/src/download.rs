@@ -133,6 +133,15 @@ impl Swarm {
                 self.awake.insert(source);
             }
         }
+        self.part_if_useless(source, now);
+    }
+
+    /// Parts from a peer that has everything when we have, too.
+    fn part_if_useless(&mut self, source: SourceId, now: Timestamp) {
+        let complete = |source| self.has_everything(source);
+        if self.finished && self.sources.get(&source).is_some_and(complete) {
+            self.dismiss(source, now);
+        }
     }
 
     pub(crate) fn on_have_all(&mut self, source: SourceId, now: Timestamp) {
@@ -156,6 +165,7 @@ impl Swarm {
         self.pledges.keep(source, self.layout.all_groups());
         self.twin.on_held(source, size, done, now);
         self.rebuild_orphans();
+        self.part_if_useless(source, now);
     }
 
     pub(crate) fn on_pledged(&mut self, source: SourceId, groups: GroupRange, now: Timestamp) {

@@ -160,8 +160,9 @@ impl Portion {
     pub(crate) const TIME_SHARED: Duration = Duration::from_secs(1);
     /// A request of a stream: the first of them is waited for.
     pub(crate) const TIME_STREAM: Duration = Duration::from_millis(500);
-    /// The first requests, before the rate is known: 1 Gbit/s for a lane over 2 ms.
-    const START: u64 = 256 * 1024;
+    /// The first requests, before the rate is known: 500 Mbit/s for a lane over 2 ms. What is asked of
+    /// four lanes at once is more than a newcomer to a swarm needs of a line of 25 Mbit/s.
+    const START: u64 = 128 * 1024;
     /// The least, unless less is left: the headers are 1 % of it.
     const LEAST: u64 = 64 * 1024;
 
@@ -169,7 +170,7 @@ impl Portion {
     /// when they do, what is under way is more than was needed. Too short, and lanes idle for
     /// the round trip between two of them.
     pub(crate) fn time_young(latency: Duration) -> Duration {
-        (latency * 5).clamp(Duration::from_millis(250), Self::TIME_SHARED)
+        (latency * 5).clamp(Duration::from_millis(150), Self::TIME_SHARED)
     }
 
     /// The size in groups. Towards the end requests get smaller, so that lanes end together.
@@ -296,7 +297,7 @@ mod tests {
         let young = |millis| Portion::time_young(Duration::from_millis(millis)).as_millis();
         assert_eq!(
             [young(0), young(20), young(100), young(400)],
-            [250, 250, 500, 1000]
+            [150, 150, 500, 1000]
         );
     }
 
@@ -310,7 +311,7 @@ mod tests {
             bytes_max: 16 * MIB,
         };
         let mib = |portion: Portion| u64::from(portion.groups()) * GROUP_BYTES / (MIB / 16);
-        assert_eq!(mib(portion), 4);
+        assert_eq!(mib(portion), 2);
         let rate = |mib| Some(Rate::from_bytes_per_s(mib * MIB));
         assert_eq!(
             mib(Portion {

@@ -91,16 +91,20 @@ impl Swarm {
         }
     }
 
-    /// How much of a request a peer can bring before all is here, if everybody went on as now:
-    /// what it could not would be waited for in the end, while others have nothing to do. Who is
-    /// idle may always bring one group.
+    /// How much of a request a peer should be asked for near the end. What it brings in half of the
+    /// time until all is here, and while the request travels: the rest stays open for who turns out
+    /// to be faster, so that all end together and little is asked for twice. (Guided
+    /// self-scheduling, Polychronopoulos and Kuck 1987.) Who is idle may always bring one group.
     fn fair_end(&self, source: &Source, groups_max: u32, now: Timestamp) -> u32 {
         let left = self.layout.size() - self.books.done;
         let ends_in = self.books.down.rate(now).unwrap_or_default().time_for(left);
         if ends_in > Self::END || self.config.goal == Goal::InOrder {
             return groups_max;
         }
-        let brings = source.rate(now).bytes_in(ends_in);
+        let travels = source.peer().map_or(Duration::ZERO, |peer| peer.rtt / 2);
+        let brings = source
+            .rate(now)
+            .bytes_in((ends_in / 2 + travels).min(ends_in));
         let groups = brings.saturating_sub(source.in_flight) / GROUP_BYTES;
         let least = u32::from(source.in_flight == 0);
         (u32::try_from(groups).unwrap_or(u32::MAX)).clamp(least, groups_max)

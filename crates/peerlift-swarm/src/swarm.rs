@@ -322,6 +322,26 @@ impl Swarm {
         self.finished = true;
         self.announce(now, true);
         self.outputs.push_back(Output::Finished);
+        let useless: Vec<SourceId> = (self.peers())
+            .filter(|(_, source)| self.has_everything(source))
+            .map(|(id, _)| id)
+            .collect();
+        useless.into_iter().for_each(|id| self.dismiss(id, now));
+    }
+
+    /// Parts from a peer politely.
+    pub(crate) fn dismiss(&mut self, source: SourceId, now: Timestamp) {
+        self.outputs.push_back(Output::Dismiss { source });
+        self.remove_source(source, now);
+    }
+
+    /// Whether a peer has every group. When we have too, there is nothing to pass either way, and
+    /// our places are for others.
+    pub(crate) fn has_everything(&self, source: &Source) -> bool {
+        let all = u64::from(self.layout.group_count());
+        source
+            .peer()
+            .is_some_and(|peer| peer.held_groups == all || matches!(peer.holdings, Holdings::All))
     }
 
     /// Whether a peer is here that has everything and may be asked.

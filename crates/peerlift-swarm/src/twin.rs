@@ -73,6 +73,8 @@ pub(crate) struct Twin {
     /// Whether what is believed of the edge is what it and seeds brought together, which is no less
     /// than it would bring alone.
     mixed: bool,
+    /// Whether what is believed of the edge is what peers said of it: our downlink may be narrower.
+    hearsay: bool,
     /// When the edge was first asked, and what was here.
     began: (Timestamp, u64),
     /// The edge is listened to once more, since then.
@@ -129,6 +131,7 @@ impl Twin {
             looks: [(now, 0, 0); 4],
             seeded: false,
             mixed: false,
+            hearsay: false,
             began: (now, 0),
             probing: None,
             probed: 0,
@@ -181,14 +184,19 @@ impl Twin {
             Knowledge::Rate(_) => {
                 self.probe(sight, heard, passed, now);
                 self.raise(heard.sum);
+                let mut refuted = false;
                 if sight.edge_driven && self.probing.is_none() {
                     self.learn(sight, now);
-                    self.bound(heard.sum);
+                    refuted = self.bound(heard) && std::mem::take(&mut self.hearsay);
                 } else {
                     self.driven = Ceiling::default();
                 }
                 let rate = self.rate().unwrap_or_default();
                 self.progress = self.progress.saturating_add(rate.bytes_in(passed));
+                if refuted {
+                    // A driven edge has kept the download level with its twin.
+                    self.progress = self.progress.min(sight.done);
+                }
                 self.crowd.advance(rate, passed);
             }
         }
@@ -294,6 +302,7 @@ impl Twin {
         } else {
             heard.edge
         };
+        self.hearsay = least > alone;
         self.knowledge = Knowledge::Rate(alone.max(least));
     }
 
@@ -380,15 +389,20 @@ impl Twin {
 
     /// What everybody brings together beside a driven edge is no less than the edge would bring
     /// alone: either the edge gives all it can, or the downlink is full, of which the wrapping of
-    /// peers' bytes takes up to 1.5 % more.
-    fn bound(&mut self, sum: Rate) {
-        let Knowledge::Rate(alone) = &mut self.knowledge else {
-            return;
+    /// peers' bytes takes up to 1.5 % more. Says whether that is less than was believed.
+    fn bound(&mut self, heard: Heard) -> bool {
+        let (Knowledge::Rate(alone), Some(most)) =
+            (&mut self.knowledge, self.driven.look(heard.sum))
+        else {
+            return false;
         };
-        if let Some(most) = self.driven.look(sum) {
-            let most = most.bytes_per_s();
-            *alone = wrapped(most, most).min(*alone);
+        let (most, edge) = (most.bytes_per_s(), heard.edge.bytes_per_s());
+        let most = wrapped(most, most.saturating_sub(edge));
+        if most < *alone {
+            *alone = most;
+            return true;
         }
+        false
     }
 
     /// Decides on the fair share: what was measured here, else what peers say.

@@ -50,8 +50,11 @@ impl Yield {
     pub(crate) const LOST: u64 = 960;
     /// The lag that may come of it in all, as a part of the object.
     const LAG: u64 = 100;
-    /// The edge gives way by one such part at a time.
+    /// The edge gives way by one such part at a time,
     const STEP: u64 = 6;
+    /// and never by more than what peers bring and one such part of it: who could bring more shows
+    /// it as soon as there is room, and who could not is not waited for.
+    const SPUR: u64 = 2;
     /// How long it is left alone after it was needed, the first time.
     const REST: Duration = Duration::from_secs(2);
     /// How often that doubles.
@@ -85,7 +88,10 @@ impl Yield {
         }
         let mut cap = cap.bytes_per_s();
         if look.keeps(Self::KEPT) {
-            cap -= cap / Self::STEP;
+            let peers = look.peers.bytes_per_s();
+            let hoped = peers.saturating_add(peers / Self::SPUR);
+            let least = look.pace.bytes_per_s().saturating_sub(hoped);
+            cap = cap.min((cap - cap / Self::STEP).max(least));
         }
         let cap = Rate::from_bytes_per_s(cap);
         self.cap = Some(cap);
@@ -100,13 +106,18 @@ mod tests {
     const WANT: Rate = Rate::from_bytes_per_s(600_000);
     const KEEPS: Look = look(1_000_000, 0);
 
+    /// Everything together, the lag, and peers that could bring all.
     const fn look(sum: u64, lag: u64) -> Look {
+        with_peers(sum, lag, 1_000_000)
+    }
+
+    const fn with_peers(sum: u64, lag: u64, peers: u64) -> Look {
         Look {
             pace: Rate::from_bytes_per_s(1_000_000),
             sum: Rate::from_bytes_per_s(sum),
             lag,
             size: 100_000_000,
-            peers: Rate::from_bytes_per_s(0),
+            peers: Rate::from_bytes_per_s(peers),
         }
     }
 
@@ -131,6 +142,21 @@ mod tests {
         let given = asked(&mut yields, &[look(970_000, 0); 2], 1000);
         assert_eq!(given, [347_223; 2], "neither kept nor lost");
         assert!(asked(&mut yields, &[KEEPS; 40], 1500)[39] < 1000);
+    }
+
+    #[test]
+    fn it_gives_way_by_what_peers_bring_and_half_of_that() {
+        let mut yields = Yield::new(at(0));
+        let slow = with_peers(1_000_000, 0, 400_000);
+        let given = asked(&mut yields, &[slow; 20], 0);
+        assert_eq!(given[..4], [600_000, 500_000, 416_667, 400_000]);
+        assert_eq!(given[19], 400_000);
+        let none = with_peers(1_000_000, 0, 0);
+        assert_eq!(
+            asked(&mut yields, &[none; 4], 5000),
+            [400_000; 4],
+            "nor does it come back"
+        );
     }
 
     #[test]

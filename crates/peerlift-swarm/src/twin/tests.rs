@@ -81,7 +81,7 @@ fn a_rate_that_was_heard_too_high_comes_down_to_what_a_full_downlink_carries() {
     let twin = live(&[(8, sight(1_050_000, 0)), (11, full)]);
     assert_eq!(rate(&twin), 1_050_000, "one second may fall short");
     let twin = live(&[(8, sight(1_050_000, 0)), (24, full)]);
-    assert_eq!(rate(&twin), 1_000_000 + 1_000_000 / 64);
+    assert_eq!(rate(&twin), 1_000_000 + 600_000 / 64);
     let idle = Sight {
         edge_driven: false,
         ..full
@@ -230,4 +230,24 @@ fn an_edge_at_rest_teaches_nothing() {
     };
     let twin = live(&[(8, sight(1_000_000, 0)), (40, idle)]);
     assert_eq!(rate(&twin), 1_000_000);
+}
+
+/// Peers have measured more than our downlink carries: what a driven edge and they bring together
+/// refutes that, and nothing is owed to what was never possible.
+#[test]
+fn what_peers_say_of_an_edge_is_no_more_than_our_downlink_carries() {
+    let mut twin = begun(at(0));
+    for source in [1, 2] {
+        twin.on_joined(SourceId(source), at(0));
+        let said = Rate::from_bytes_per_s(2_000_000);
+        twin.on_fair_share(SourceId(source), said, at(0));
+    }
+    let (mut now, mut full) = (at(0), sight(500_000, 500_000));
+    look(&mut twin, &mut full, &mut now, 12);
+    assert_eq!(rate(&twin), 2_000_000);
+    assert!(twin.progress() > full.done + 1_000_000);
+    look(&mut twin, &mut full, &mut now, 12);
+    assert_eq!(rate(&twin), 1_000_000 + 500_000 / 64);
+    let lag = twin.progress().saturating_sub(full.done);
+    assert!(lag < 50_000, "{lag}");
 }
