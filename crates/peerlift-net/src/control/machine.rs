@@ -72,7 +72,19 @@ pub(super) struct Machine {
     wallets: Vec<(Arc<Wallet>, String)>,
     /// What the proofs of this session answer.
     challenge: Option<Challenge>,
+    /// What the login that waits for its welcome has said.
+    said: Said,
     acts: VecDeque<Act>,
+}
+
+/// What a login says, and what of it may change before the welcome: what is commanded meanwhile is
+/// in no message.
+#[derive(Default)]
+struct Said {
+    address: PeerAddress,
+    nat: NatClass,
+    /// What its digest stands for.
+    announced: BTreeMap<ObjectId, bool>,
 }
 
 enum State {
@@ -99,6 +111,7 @@ impl Machine {
             queries: VecDeque::new(),
             wallets: Vec::new(),
             challenge: None,
+            said: Said::default(),
             acts: VecDeque::new(),
         }
     }
@@ -216,6 +229,11 @@ impl Machine {
             nat: self.nat,
             resume: self.told.then(|| self.digest()),
         };
+        self.said = Said {
+            address: self.address.clone(),
+            nat: self.nat,
+            announced: self.announced.clone(),
+        };
         self.acts.push_back(Act::Send(ClientMessage::Login(login)));
     }
 
@@ -243,8 +261,13 @@ impl Machine {
             seen.clear();
         }
         self.show_tokens();
-        if !welcome.resumed {
-            self.announce_all();
+        let said = std::mem::take(&mut self.said);
+        if (&said.address, said.nat) != (&self.address, self.nat) {
+            self.acts.push_back(Act::Send(self.moved()));
+        }
+        match welcome.resumed {
+            true => self.announce_since(&said.announced),
+            false => self.announce_all(),
         }
         self.told = true;
         for query in std::mem::take(&mut self.queries) {
@@ -284,6 +307,21 @@ impl Machine {
             let (object, complete) = (*object, *complete);
             let announce = ClientMessage::Announce { object, complete };
             self.acts.push_back(Act::Send(announce));
+        }
+    }
+
+    /// Says what was announced and withdrawn since the node was told this.
+    fn announce_since(&mut self, known: &BTreeMap<ObjectId, bool>) {
+        for (object, complete) in &self.announced {
+            if known.get(object) != Some(complete) {
+                let (object, complete) = (*object, *complete);
+                let announce = ClientMessage::Announce { object, complete };
+                self.acts.push_back(Act::Send(announce));
+            }
+        }
+        for object in known.keys().filter(|it| !self.announced.contains_key(it)) {
+            let withdraw = ClientMessage::Withdraw { object: *object };
+            self.acts.push_back(Act::Send(withdraw));
         }
     }
 

@@ -29,6 +29,16 @@ fn sent(machine: &mut Machine) -> Vec<ClientMessage> {
 
 /// Logs in; says what the login told, and what was said after the welcome.
 fn go_up(machine: &mut Machine, now: Timestamp, resumed: bool) -> (Login, Vec<ClientMessage>) {
+    go_up_with(machine, now, resumed, Vec::new())
+}
+
+/// The same, with commands that come between the login and the welcome.
+fn go_up_with(
+    machine: &mut Machine,
+    now: Timestamp,
+    resumed: bool,
+    meanwhile: Vec<Command>,
+) -> (Login, Vec<ClientMessage>) {
     machine.handle_timeout(now, 0.0);
     assert!(matches!(acts(machine)[..], [Act::Connect]));
     let challenge = ServerMessage::Challenge(Challenge {
@@ -41,6 +51,10 @@ fn go_up(machine: &mut Machine, now: Timestamp, resumed: bool) -> (Login, Vec<Cl
         panic!("no login")
     };
     let login = login.clone();
+    for command in meanwhile {
+        machine.handle_command(command, now);
+    }
+    assert_eq!(sent(machine), [], "nothing is said before the welcome");
     let welcome = ServerMessage::Welcome(Welcome {
         observed: None,
         ticket_keys: Vec::new(),
@@ -85,6 +99,46 @@ fn what_was_announced_is_said_again_unless_the_node_remembers() {
     lost(&mut machine, at(200));
     let (_, said) = go_up(&mut machine, at(201), false);
     assert_eq!(said, [again]);
+}
+
+#[test]
+fn what_changes_while_it_logs_in_is_said_after_the_welcome() {
+    let address = PeerAddress {
+        tcp_port: Some(4433),
+        ..PeerAddress::default()
+    };
+    let moved = |nat| ClientMessage::Address {
+        address: address.clone(),
+        nat,
+    };
+    let announced = |object, complete| ClientMessage::Announce { object, complete };
+    let mut machine = machine();
+    let late = vec![Command::Address(address.clone()), announce(false)];
+    let (login, said) = go_up_with(&mut machine, at(0), false, late);
+    assert_eq!(login.address, PeerAddress::default());
+    assert_eq!(said, [moved(NatClass::Unknown), announced(OBJECT, false)]);
+
+    lost(&mut machine, at(1));
+    let other = ObjectId::new([4; 32]);
+    let late = vec![
+        Command::Nat(NatClass::Easy),
+        Command::Withdraw { object: OBJECT },
+        Command::Announce {
+            object: other,
+            complete: true,
+        },
+    ];
+    let (_, said) = go_up_with(&mut machine, at(101), true, late);
+    let withdrawn = ClientMessage::Withdraw { object: OBJECT };
+    assert_eq!(
+        said,
+        [moved(NatClass::Easy), announced(other, true), withdrawn]
+    );
+
+    lost(&mut machine, at(102));
+    let (login, said) = go_up(&mut machine, at(203), true);
+    assert_eq!((login.address, login.nat), (address, NatClass::Easy));
+    assert_eq!(said, [], "it was in the login");
 }
 
 #[test]
