@@ -45,7 +45,7 @@ pub struct Delivery {
 
 /// The one budget of all uploads.
 ///
-/// How long packets wait in the queue of the *uplink* is the least that any link sees, see [`Line`].
+/// How long packets wait in the queue of the *uplink* is the least that any link sees.
 #[derive(Clone, Debug)]
 pub struct Scavenger {
     ledbat: Ledbat,
