@@ -422,6 +422,11 @@ impl Swarm {
         if needed {
             self.twin.on_needed(self.books.done, now);
         }
+        if self.twin.is_probing() {
+            // Nobody else is asked from here on.
+            self.lanes.open_all();
+            return Want::Everything;
+        }
         Want::Rate { rate, inject }
     }
 
