@@ -85,6 +85,12 @@ impl Rarity {
         self.order.iter().map(|(_, _, piece)| *piece)
     }
 
+    /// … that some peer has a part of, complete peers apart.
+    pub(crate) fn rarest_first_held(&self) -> impl Iterator<Item = PieceIndex> {
+        let held = self.order.range((1, 0, PieceIndex(0))..);
+        held.map(|(_, _, piece)| *piece)
+    }
+
     /// The pieces that a range touches.
     pub(crate) fn pieces_of(&self, groups: GroupRange) -> impl Iterator<Item = PieceIndex> + use<> {
         let a_piece = self.layout.groups_per_piece();
