@@ -26,6 +26,9 @@ impl Swarm {
     /// The end of a download is this near when what is asked now may be what is waited for: a
     /// peer's queue, twice.
     const END: Duration = Duration::from_secs(2);
+    /// How many round trips the first answer of a stranger takes, with the slow start of its
+    /// connection on a full downlink.
+    const STRANGER_RTTS: u32 = 4;
     /// What a source on parole is asked for.
     const PAROLE_GROUPS: u32 = 2;
 
@@ -47,8 +50,13 @@ impl Swarm {
     /// Whether the edge is listened to alone, so that a thrifty download knows what it must not
     /// fall behind. Beside a seed it need not be, at first.
     fn is_listening(&self) -> bool {
-        let edge = self.sources.values().any(|source| source.edge().is_some());
-        self.config.goal == Goal::Thrifty && edge && self.twin.is_listening(self.has_seed())
+        self.config.goal == Goal::Thrifty
+            && self.has_edge()
+            && self.twin.is_listening(self.has_seed())
+    }
+
+    fn has_edge(&self) -> bool {
+        self.sources.values().any(|source| source.edge().is_some())
     }
 
     fn plan_peer(&mut self, id: SourceId, now: Timestamp) {
@@ -94,19 +102,21 @@ impl Swarm {
     /// How much of a request a peer should be asked for near the end. What it brings in half of the
     /// time until all is here, and while the request travels: the rest stays open for who turns out
     /// to be faster, so that all end together and little is asked for twice. (Guided
-    /// self-scheduling, Polychronopoulos and Kuck 1987.) Who is idle may always bring one group.
+    /// self-scheduling, Polychronopoulos and Kuck 1987.) Who is idle may always bring one group,
+    /// unless it is a stranger and the end is nearer than its answer may be.
     fn fair_end(&self, source: &Source, groups_max: u32, now: Timestamp) -> u32 {
         let left = self.layout.size() - self.books.done;
         let ends_in = self.books.down.rate(now).unwrap_or_default().time_for(left);
         if ends_in > Self::END || self.config.goal == Goal::InOrder {
             return groups_max;
         }
-        let travels = source.peer().map_or(Duration::ZERO, |peer| peer.rtt / 2);
+        let rtt = source.peer().map_or(Duration::ZERO, |peer| peer.rtt);
+        let late = source.delivered == 0 && ends_in < rtt * Self::STRANGER_RTTS && self.has_edge();
         let brings = source
             .rate(now)
-            .bytes_in((ends_in / 2 + travels).min(ends_in));
+            .bytes_in((ends_in / 2 + rtt / 2).min(ends_in));
         let groups = brings.saturating_sub(source.in_flight) / GROUP_BYTES;
-        let least = u32::from(source.in_flight == 0);
+        let least = u32::from(source.in_flight == 0 && !late);
         (u32::try_from(groups).unwrap_or(u32::MAX)).clamp(least, groups_max)
     }
 
@@ -194,8 +204,23 @@ impl Swarm {
         if fill == 0 {
             return None;
         }
-        let run = self.pick(&Holdings::All, groups_max.min(fill), false, now)?;
+        let most = groups_max.min(fill);
+        let along = self.has_seed().then(|| self.along(most)).flatten();
+        let run = along.or_else(|| self.pick(&Holdings::All, most, false, now))?;
         Some((run, if lonely { Cause::Alone } else { Cause::Filled }))
+    }
+
+    /// Where somebody has everything nothing is rare, and the edge goes on from where it is: every
+    /// piece of a scattered rest would cost a lane one round trip.
+    fn along(&mut self, groups_max: u32) -> Option<GroupRange> {
+        let all = self.layout.all_groups();
+        let wanted = Wanted {
+            open: self.claims.open(),
+            orphans: &all.into(),
+            pledged: self.pledges.groups(),
+        };
+        let jump = None::<&mut rand_pcg::Pcg32>;
+        self.cursor.next_run(wanted, all, groups_max, jump)
     }
 
     /// What is due at once, in order; then what no peer has, each client from another place; then
