@@ -62,7 +62,7 @@ def one_of_three_control_nodes_dies_and_one_is_updated_while_downloads_go_on(sta
     north.kill()
     east.drain(DRAIN_SECONDS)
     # Clients of the other two are still named, and let in whom a node that was not theirs sends.
-    late = swarm.get("south")
+    late = swarm.get("south", *LIMIT)
     stage.check(late.wait_report()["from_peers"] > 0, "no peer was found without two of three nodes")
     east.start()
     north.start()
@@ -71,5 +71,5 @@ def one_of_three_control_nodes_dies_and_one_is_updated_while_downloads_go_on(sta
     for name in ("north", "east"):
         swarm.is_together(name)
     # What the dead node knew is known again.
-    last = swarm.get("north")
+    last = swarm.get("north", *LIMIT)
     stage.check(last.wait_report()["from_peers"] > 0, "no peer was found after all")
