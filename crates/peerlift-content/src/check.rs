@@ -6,8 +6,8 @@ use std::num::NonZeroUsize;
 
 use peerlift_model::{GroupRange, GroupSet, Layout, ObjectId};
 
-use crate::encode::Nodes;
 use crate::hash;
+use crate::nodes::Nodes;
 use crate::read_at::{ReadAt, buffer_len};
 use crate::segments::Segments;
 use crate::tree::Tree;
