@@ -76,7 +76,7 @@ pub(crate) struct ServeArgs {
     pub(crate) admin: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) shared: DirectoryArgs,
-    /// Do not introduce downloaders to each other
+    /// Do not introduce downloaders to each other; the relay, which only they need, is off, too
     #[arg(long, conflicts_with_all = ["directory", "directory_ca"])]
     pub(crate) no_control: bool,
     /// Run no relay
