@@ -4,57 +4,29 @@ The home line of `polite`, 20/5 Mbit/s, in whose router packets wait. Its machin
 from an edge with room to spare, and meanwhile somebody else at home downloads over one TCP connection
 and makes a call. The same without any other download, with one that somebody waits for, and with curl.
 """
-import json
-import statistics
-import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from measure import MEBIBYTE, table
+from home import DOWN, SETTLE_SECONDS, START_SECONDS, Home, play, report
+from measure import MEBIBYTE
 from parts import content, peerlift
-from polite import DOWN, LINE, PORT, SECONDS, SETTLE_SECONDS, START_SECONDS, UP, WARM
-from stage import Stage
-from world.link import shape
-from world.nat import OUTSIDE, Nat
-from world.network import Plan
 from world.waiting import until
 
 MIB = 256                         # more than the line carries in a run
+NUMBERS = {
+    "idle downlink used": lambda one, _: one.idle_downlink,
+    "added to the call, ms": lambda one, alone: one.call_ms - alone.call_ms,
+    "download kept": lambda one, alone: one.download / alone.download,
+    "call beside the download, ms": lambda one, _: one.download_ms,
+}
 
 
 def bench(stage, options):
-    for queue_ms in options.queues:
-        film = content.make(stage.folder / "origin", (options.mib or MIB) * MEBIBYTE)
-        results = {name: [] for name in CONTENDERS
-                   if not options.contenders or name in options.contenders}
-        for run in range(options.runs):
-            for name in results:
-                folder = stage.folder / f"{queue_ms}-{run}-{name}"
-                with Stage(f"{stage.name}{queue_ms}{run}{name[:3]}", folder, stage.tools) as one:
-                    result = Home(one, film, CONTENDERS[name], queue_ms).play()
-                results[name].append(result)
-                print(f"queue {queue_ms} ms, run {run}, {name}: {result}", flush=True)
-                if options.json:
-                    with open(options.json, "a") as file:
-                        file.write(json.dumps({"queue_ms": queue_ms, "run": run,
-                                               "contender": name, **asdict(result)}) + "\n")
-        print(f"\na queue of {queue_ms} ms\n\n{report(results)}\n", flush=True)
-
-
-def report(results):
-    """Ratios to the line without another download, of the same run."""
-    def middle(name, of):
-        values = [of(result, alone) for result, alone in zip(results[name], results["nothing"])]
-        return statistics.median(values)
-
-    numbers = {
-        "idle downlink used": lambda one, _: one.idle_downlink,
-        "added to the call, ms": lambda one, alone: one.call_ms - alone.call_ms,
-        "download kept": lambda one, alone: one.download / alone.download,
-        "call beside the download, ms": lambda one, _: one.download_ms,
-    }
-    rows = [[name, *(f"{middle(name, of):.3g}" for of in numbers.values())] for name in results]
-    return table(rows, ["fetching", *numbers])
+    film = content.make(stage.folder / "origin", (options.mib or MIB) * MEBIBYTE)
+    contenders = {name: begin for name, begin in CONTENDERS.items()
+                  if not options.contenders or name in options.contenders}
+    for queue_ms, results in play(stage, options, film, contenders, Fetching):
+        print(f"\na queue of {queue_ms} ms\n\n{report(results, 'fetching', NUMBERS)}\n", flush=True)
 
 
 @dataclass(frozen=True)
@@ -70,21 +42,13 @@ class Result:
                 f"download {self.download * 8e-6:.2f} Mbit/s, call {self.download_ms:.0f} ms")
 
 
-class Home:
-    """The line in one run."""
+class Fetching(Home):
+    """The home fetches from an edge with room to spare."""
 
     def __init__(self, stage, film, begin, queue_ms):
-        self.stage, self.film, self.begin = stage, film, begin
-        self.net = stage.network(Plan("edge"), Plan("far"),
-                                 Plan("home", nat=Nat.PORT_RESTRICTED), distance_ms=20)
-        self.home = self.net["home"]
-        self.server = peerlift.serve(stage, self.net["edge"], film.path.parent,
-                                     wait_for=film.name)
-        far = stage.start([sys.executable, LINE, "server", PORT], "server", self.net["far"])
-        far.wait_line(lambda text: text == "ready", "readiness", START_SECONDS)
-        for namespace, device, mbit in ((self.home.router, OUTSIDE, UP),
-                                        (self.home.provider, self.home.provider_device, DOWN)):
-            shape(namespace, device, mbit, queue_ms)
+        super().__init__(stage, film, begin, queue_ms)
+        self.server = peerlift.serve(stage, self.edge, film.path.parent, wait_for=film.name)
+        self.narrow()
 
     def play(self) -> Result:
         fetching = self.begin(self)
@@ -99,15 +63,6 @@ class Home:
         if fetching:
             self.stage.check(fetching.code is None, "it still fetches")
         return Result(idle, alone["ms"], down["rate"], down["ms"])
-
-    def use(self, what):
-        """Uses the line and says how it went."""
-        program = self.stage.start(
-            [sys.executable, LINE, "use", self.net["far"].address, PORT, SECONDS, WARM, what],
-            f"use-{what}", self.home)
-        self.stage.equal(program.wait_exit(SECONDS + START_SECONDS), 0, "exit code")
-        used = program.events[-1]
-        return {**used, "rate": used["bytes"] / (used["end"] - used["begin"])}
 
     @property
     def url(self):

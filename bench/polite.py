@@ -3,80 +3,42 @@
 One home line, 20/5 Mbit/s with a drop-tail queue, whose machine seeds at full tilt to peers that
 have nobody else to ask, while somebody uses the line for other things. The same without any
 seeding, with uploads that take an equal share, and with a torrent client.
-
-The queue is the home router's, as in a home. Were it the machine's own, the kernel would keep each
-of its TCP connections from putting more than two packets into it (tcp_limit_output_bytes): then
-no upload fills it, and none gets past what waits there.
 """
-import json
-import statistics
-import sys
 import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import torrent
 from contenders import SHARE, SYSTEM_PYTHON, needs_libtorrent
-from measure import MEBIBYTE, table
+from home import SETTLE_SECONDS, START_SECONDS, UP, Home, play, report
+from measure import MEBIBYTE
 from parts import content, peerlift
-from stage import Stage
 from world.link import shape
-from world.nat import OUTSIDE, Nat
+from world.nat import OUTSIDE
 from world.network import Plan
 from world.waiting import until
 
-DOWN, UP = 20, 5                  # Mbit/s
 READERS = 5
-PORT = 9000
-WARM, SECONDS = 3, 15             # of each use of the line
-SETTLE_SECONDS = 8                # until seeding is at its rate
-START_SECONDS = 60
 EDGE_AFTERWARDS = 1               # Mbit/s: the readers have nobody but the home to ask
-LINE = Path(__file__).with_name("line.py")
 POLITE = "[get]\npolite = true\n"
+NUMBERS = {
+    "idle uplink used": lambda one, _: one.idle_uplink,
+    "download kept": lambda one, alone: one.download / alone.download,
+    "upload kept": lambda one, alone: one.upload / alone.upload,
+    "call alone, ms": lambda one, _: one.call_ms,
+    "added to the call, ms": lambda one, alone: one.call_ms - alone.call_ms,
+    "call beside the download, ms": lambda one, _: one.download_ms,
+}
 
 
 def bench(stage, options):
-    for queue_ms in options.queues:
-        film = content.make(stage.folder / "origin", (options.mib or 128) * MEBIBYTE)
-        contenders = {name: play for name, play in CONTENDERS.items()
-                      if not options.contenders or name in options.contenders}
-        if "libtorrent" in contenders and (reason := needs_libtorrent()):
-            print(f"libtorrent: left out, {reason}")
-            del contenders["libtorrent"]
-        results = {name: [] for name in contenders}
-        for run in range(options.runs):
-            for name, begin in contenders.items():
-                folder = stage.folder / f"{queue_ms}-{run}-{name}"
-                with Stage(f"{stage.name}{queue_ms}{run}{name[:3]}", folder, stage.tools) as one:
-                    result = Home(one, film, begin, queue_ms).play()
-                results[name].append(result)
-                print(f"queue {queue_ms} ms, run {run}, {name}: {result}", flush=True)
-                if options.json:
-                    with open(options.json, "a") as file:
-                        file.write(json.dumps({"queue_ms": queue_ms, "run": run,
-                                               "contender": name, **asdict(result)}) + "\n")
-                for file in folder.rglob(film.name):
-                    file.unlink()
-        print(f"\na queue of {queue_ms} ms\n\n{report(results)}\n", flush=True)
-
-
-def report(results):
-    """Ratios to the line without seeding, of the same run."""
-    def middle(name, of):
-        values = [of(result, alone) for result, alone in zip(results[name], results["nothing"])]
-        return statistics.median(values)
-
-    numbers = {
-        "idle uplink used": lambda one, _: one.idle_uplink,
-        "download kept": lambda one, alone: one.download / alone.download,
-        "upload kept": lambda one, alone: one.upload / alone.upload,
-        "call alone, ms": lambda one, _: one.call_ms,
-        "added to the call, ms": lambda one, alone: one.call_ms - alone.call_ms,
-        "call beside the download, ms": lambda one, _: one.download_ms,
-    }
-    rows = [[name, *(f"{middle(name, of):.3g}" for of in numbers.values())] for name in results]
-    return table(rows, ["seeding", *numbers])
+    film = content.make(stage.folder / "origin", (options.mib or 128) * MEBIBYTE)
+    contenders = {name: begin for name, begin in CONTENDERS.items()
+                  if not options.contenders or name in options.contenders}
+    if "libtorrent" in contenders and (reason := needs_libtorrent()):
+        print(f"libtorrent: left out, {reason}")
+        del contenders["libtorrent"]
+    for queue_ms, results in play(stage, options, film, contenders, Seeding):
+        print(f"\na queue of {queue_ms} ms\n\n{report(results, 'seeding', NUMBERS)}\n", flush=True)
 
 
 @dataclass(frozen=True)
@@ -95,20 +57,13 @@ class Result:
                 f"upload {self.upload * 8e-6:.2f} Mbit/s, call {self.upload_ms:.0f} ms")
 
 
-class Home:
-    """The line in one run."""
+class Seeding(Home):
+    """The home seeds to readers that have nobody else to ask."""
 
     def __init__(self, stage, film, begin, queue_ms):
-        self.stage, self.film = stage, film
         readers = [Plan(f"reader{number}") for number in range(READERS)]
-        self.net = stage.network(Plan("edge"), Plan("far"),
-                                 Plan("home", nat=Nat.PORT_RESTRICTED), *readers, distance_ms=20)
-        self.home, self.edge = self.net["home"], self.net["edge"]
+        super().__init__(stage, film, begin, queue_ms, *readers)
         self.readers = [self.net[plan.name] for plan in readers]
-        self.server = stage.start([sys.executable, LINE, "server", PORT], "server",
-                                  self.net["far"])
-        self.server.wait_line(lambda text: text == "ready", "readiness", START_SECONDS)
-        self.begin, self.queue_ms = begin, queue_ms
 
     def play(self) -> Result:
         self.begin(self)
@@ -118,28 +73,9 @@ class Home:
         down, up = self.use("down"), self.use("up")
         return Result(idle, alone["ms"], down["rate"], down["ms"], up["rate"], up["ms"])
 
-    def use(self, what):
-        """Uses the line and says how it went."""
-        program = self.stage.start(
-            [sys.executable, LINE, "use", self.net["far"].address, PORT, SECONDS, WARM, what],
-            f"use-{what}", self.home)
-        self.stage.equal(program.wait_exit(SECONDS + START_SECONDS), 0, "exit code")
-        used = program.events[-1]
-        if what == "up":
-            used["bytes"] = self.uploaded(used["begin"], used["end"])
-        return {**used, "rate": used["bytes"] / (used["end"] - used["begin"])}
-
-    def uploaded(self, begin, end):
-        """By the server's words in that time; clocks are those of one machine."""
-        words = [word for word in self.server.events if begin <= word["at"] <= end]
-        span = words[-1]["at"] - words[0]["at"]
-        return (words[-1]["uploaded"] - words[0]["uploaded"]) * (end - begin) / span
-
     def narrow(self):
-        """The lines become what they are to be; until now the home has fetched the file."""
-        for namespace, device, mbit in ((self.home.router, OUTSIDE, UP),
-                                        (self.home.provider, self.home.provider_device, DOWN)):
-            shape(namespace, device, mbit, self.queue_ms)
+        """Until now the home has fetched the file."""
+        super().narrow()
         shape(self.edge.router, OUTSIDE, EDGE_AFTERWARDS)
 
 
