@@ -7,7 +7,9 @@
 
 use std::time::Duration;
 
-use peerlift_model::{Rate, Timestamp};
+use peerlift_model::Timestamp;
+
+use crate::lateness::Ratio;
 
 /// The record of one source.
 #[derive(Clone, Debug, Default)]
@@ -22,15 +24,11 @@ pub(crate) struct Conduct {
 }
 
 impl Conduct {
-    /// The least patience with a source that is known: a lost radio link comes back in that time.
-    const PATIENCE_MIN: Duration = Duration::from_secs(4);
-    /// The patience with a source that has not delivered yet: a peer that serves forty others may
-    /// take that long to come to us.
-    const PATIENCE_UNKNOWN: Duration = Duration::from_secs(8);
+    /// The least patience, and that with a source of which nothing can be expected: a lost radio
+    /// link comes back in that time, and a peer that serves forty others comes to us.
+    const PATIENCE_LEAST: Duration = Duration::from_secs(8);
     /// The most patience with anybody.
     const PATIENCE_MAX: Duration = Duration::from_secs(30);
-    /// How much slower than its own rate a source may be before it counts as stalled.
-    const PATIENCE_FACTOR: u32 = 4;
     /// The first rest; doubled with every further strike.
     const REST_FIRST: Duration = Duration::from_millis(250);
     /// The longest rest. A server that restarts is noticed within that time.
@@ -65,16 +63,11 @@ impl Conduct {
         self.parole = Self::PAROLE;
     }
 
-    /// How long to wait for a source that owes us `bytes` and delivers at `rate`.
-    pub(crate) fn patience(bytes: u64, rate: Option<Rate>) -> Duration {
-        match rate {
-            None => Self::PATIENCE_UNKNOWN,
-            Some(rate) if rate == Rate::default() => Self::PATIENCE_UNKNOWN,
-            Some(rate) => (rate.time_for(bytes))
-                .min(Self::PATIENCE_MAX / Self::PATIENCE_FACTOR)
-                .saturating_mul(Self::PATIENCE_FACTOR)
-                .max(Self::PATIENCE_MIN),
-        }
+    /// How long to wait for a source whose requests were expected to take so long, and that is late
+    /// from `late_from` on. What it delivers now is no measure: of who is silent that is nothing.
+    pub(crate) fn patience(expected: Option<Duration>, late_from: Ratio) -> Duration {
+        let late = expected.map(|expected| late_from.apply(expected));
+        (late.unwrap_or_default()).clamp(Self::PATIENCE_LEAST, Self::PATIENCE_MAX)
     }
 
     /// Whether a source that owes us something has exhausted our patience.
@@ -130,10 +123,10 @@ mod tests {
     fn a_stall_leads_to_parole_and_deliveries_out_of_it() {
         let mut conduct = Conduct::default();
         conduct.on_asked(at(0));
-        assert!(!conduct.is_stalled(Conduct::PATIENCE_UNKNOWN, at(8000)));
-        assert!(conduct.is_stalled(Conduct::PATIENCE_UNKNOWN, at(8001)));
+        assert!(!conduct.is_stalled(Conduct::PATIENCE_LEAST, at(8000)));
+        assert!(conduct.is_stalled(Conduct::PATIENCE_LEAST, at(8001)));
         conduct.on_progress(at(8001));
-        assert!(!conduct.is_stalled(Conduct::PATIENCE_UNKNOWN, at(9000)));
+        assert!(!conduct.is_stalled(Conduct::PATIENCE_LEAST, at(9000)));
         conduct.on_stall(at(20_000));
         assert!(conduct.is_on_parole() && conduct.is_resting(at(20_001)));
         (0..3).for_each(|_| conduct.on_done());
@@ -141,12 +134,15 @@ mod tests {
     }
 
     #[test]
-    fn patience_follows_the_rate_within_bounds() {
-        let rate = |bytes| Some(Rate::from_bytes_per_s(bytes));
-        assert_eq!(Conduct::patience(1000, None), Duration::from_secs(8));
-        assert_eq!(Conduct::patience(1000, rate(0)), Duration::from_secs(8));
-        assert_eq!(Conduct::patience(1000, rate(1000)), Duration::from_secs(4));
-        assert_eq!(Conduct::patience(5000, rate(1000)), Duration::from_secs(20));
-        assert_eq!(Conduct::patience(1 << 40, rate(1)), Duration::from_secs(30));
+    fn patience_follows_what_was_expected_within_bounds() {
+        let patience = |expected: Option<u64>, late_from| {
+            let expected = expected.map(Duration::from_millis);
+            Conduct::patience(expected, Ratio::times(late_from)).as_secs()
+        };
+        assert_eq!(patience(None, 2), 8);
+        assert_eq!(patience(Some(100), 2), 8);
+        assert_eq!(patience(Some(5000), 2), 10, "who is always on time");
+        assert_eq!(patience(Some(3000), 8), 24, "who never was");
+        assert_eq!(patience(Some(3_000_000), 2), 30);
     }
 }

@@ -252,6 +252,10 @@ impl Swarm {
             RequestEnd::Cancelled => {}
             RequestEnd::Done => {
                 source.conduct.on_done();
+                if let Some(ratio) = entry.ratio(now) {
+                    source.lateness.record(ratio);
+                    self.lateness.record(ratio);
+                }
                 let limited = source.limited;
                 if let Some(peer) = source.peer_mut() {
                     peer.window
@@ -319,12 +323,13 @@ impl Swarm {
             .filter(|(_, source)| source.in_flight > 0)
             .map(|(id, _)| *id)
             .collect();
+        let expected = self.requests.expected();
         for id in busy {
             let Some(source) = self.sources.get_mut(&id) else {
                 continue;
             };
-            let rate = source.meter.rate(now);
-            let patience = Conduct::patience(source.in_flight, rate);
+            let late_from = source.lateness.limit(&self.lateness);
+            let patience = Conduct::patience(expected.get(&id).copied(), late_from);
             let stalled = source.conduct.is_stalled(patience, now);
             if stalled {
                 source.conduct.on_stall(now);

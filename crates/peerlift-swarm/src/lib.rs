@@ -46,6 +46,7 @@ mod endgame;
 mod event;
 mod holdings;
 mod lanes;
+mod lateness;
 mod meter;
 mod output;
 mod picker;

@@ -280,13 +280,14 @@ impl Swarm {
             Claim::Nothing => {}
         }
         self.refresh_pieces(groups);
-        let request = self.requests.add(source, groups, (claim, cause), now);
+        let bytes = self.layout.bytes_of(groups).len();
+        let expected = (self.sources.get(&source)).and_then(|known| known.expected(bytes, now));
+        let request = (self.requests).add(source, groups, (claim, cause), expected, now);
         self.outputs.push_back(Output::Request {
             request,
             source,
             groups,
         });
-        let bytes = self.layout.bytes_of(groups).len();
         let Some(asked) = self.sources.get_mut(&source) else {
             return;
         };
@@ -404,12 +405,20 @@ impl Swarm {
             waits.push(Wait {
                 source: entry.source,
                 single,
-                ends_in: expected_end(owed, rate, now.since(entry.progress)),
+                ends_in: expected_end(owed, rate, self.overdue(entry, owner, now)),
                 rate,
             });
         }
         waits.sort_by_key(|wait| std::cmp::Reverse(wait.ends_in));
         waits
+    }
+
+    /// For how long a request will probably last yet, by how it went so far: what has been silent
+    /// for long will be so for as long again, and what is late takes as long again as it has taken.
+    fn overdue(&self, entry: &Request, owner: &Source, now: Timestamp) -> Duration {
+        let late_from = owner.lateness.limit(&self.lateness);
+        let late = entry.ratio(now).is_some_and(|ratio| ratio > late_from);
+        now.since(if late { entry.made } else { entry.progress })
     }
 
     /// The last run of a request that is missing and asked for only once.
@@ -461,10 +470,10 @@ fn has_room(source: &Source, peer: &Peer, groups: u32) -> bool {
     source.in_flight + bytes <= peer.window.bytes()
 }
 
-/// When a request will have ended, from now, when its source still owes `bytes` up to its end.
-fn expected_end(bytes: u64, rate: Rate, silent: Duration) -> Duration {
+/// When a request will have ended, from now, when its source still owes `bytes` up to its end, and
+/// what went wrong so far says `least`.
+fn expected_end(bytes: u64, rate: Rate, least: Duration) -> Duration {
     /// A source that has never delivered is taken to need so long.
     const UNKNOWN: Duration = Duration::from_secs(8);
-    // A source that has been silent for long will probably be so for as long again.
-    rate.time_for(bytes).min(UNKNOWN).max(silent)
+    rate.time_for(bytes).min(UNKNOWN).max(least)
 }

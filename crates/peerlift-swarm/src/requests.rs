@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use peerlift_model::{GroupRange, GroupSet, Timestamp};
 
+use crate::lateness::Ratio;
 use crate::{Cause, RequestId, SourceId};
 
 /// One request that has not ended.
@@ -15,12 +16,22 @@ pub(crate) struct Request {
     pub(crate) claim: Claim,
     pub(crate) cause: Cause,
     pub(crate) made: Timestamp,
+    /// How long it was to take; `None` when nothing is known of its source.
+    pub(crate) expected: Option<Duration>,
     /// When it last delivered, at first when it was made.
     pub(crate) progress: Timestamp,
     /// Groups that it has not delivered.
     pub(crate) pending: GroupSet,
     /// Its cancel was said; its claim is gone.
     pub(crate) cancelled: bool,
+}
+
+impl Request {
+    /// How many times as long as expected it has taken; `None` when nothing was expected.
+    pub(crate) fn ratio(&self, now: Timestamp) -> Option<Ratio> {
+        self.expected
+            .map(|expected| Ratio::of(now.since(self.made), expected))
+    }
 }
 
 /// What a request means to others.
@@ -51,6 +62,7 @@ impl Requests {
         source: SourceId,
         groups: GroupRange,
         (claim, cause): (Claim, Cause),
+        expected: Option<Duration>,
         now: Timestamp,
     ) -> RequestId {
         let request = RequestId(self.next);
@@ -62,6 +74,7 @@ impl Requests {
             claim,
             cause,
             made: now,
+            expected,
             progress: now,
             pending: groups.into(),
             cancelled: false,
@@ -111,6 +124,18 @@ impl Requests {
         useless.map(|(request, _)| request).collect()
     }
 
+    /// The longest that was expected of each source's requests, where anything was.
+    pub(crate) fn expected(&self) -> BTreeMap<SourceId, Duration> {
+        let mut longest = BTreeMap::<SourceId, Duration>::new();
+        for entry in self.table.values().filter(|entry| !entry.cancelled) {
+            if let Some(expected) = entry.expected {
+                let known = longest.entry(entry.source).or_default();
+                *known = expected.max(*known);
+            }
+        }
+        longest
+    }
+
     /// Those of a source that have not moved for longer than `patience`.
     pub(crate) fn stuck(
         &self,
@@ -134,7 +159,7 @@ mod tests {
         let mut requests = Requests::default();
         let range = GroupRange::new;
         let first = (Claim::First, Cause::Peer);
-        let slow = requests.add(SourceId(1), range(0, 8), first, Timestamp::ZERO);
+        let slow = requests.add(SourceId(1), range(0, 8), first, None, Timestamp::ZERO);
         let mut have = GroupSet::from(range(0, 8));
         assert_eq!(
             requests.useless(&have),
@@ -142,7 +167,7 @@ mod tests {
             "it has just brought the last of it itself"
         );
         let second = (Claim::Second, Cause::Rescued);
-        let fast = requests.add(SourceId(2), range(4, 8), second, Timestamp::ZERO);
+        let fast = requests.add(SourceId(2), range(4, 8), second, None, Timestamp::ZERO);
         assert_eq!(requests.cause(fast), Some(Cause::Rescued));
         requests.find(fast).unwrap().pending = GroupSet::new();
         assert_eq!(requests.useless(&have), [slow]);

@@ -6,6 +6,7 @@ use peerlift_model::{Rate, Timestamp};
 
 use crate::conduct::Conduct;
 use crate::holdings::Holdings;
+use crate::lateness::Lateness;
 use crate::meter::BusyMeter;
 use crate::window::Window;
 use crate::{SourceStatus, Standing};
@@ -16,6 +17,7 @@ pub(crate) struct Source {
     pub(crate) kind: Kind,
     pub(crate) conduct: Conduct,
     pub(crate) meter: BusyMeter,
+    pub(crate) lateness: Lateness,
     /// Bytes asked for, not cancelled, and not arrived.
     pub(crate) in_flight: u64,
     /// Requests that have not ended, cancelled ones included.
@@ -73,6 +75,7 @@ impl Source {
             kind,
             conduct: Conduct::default(),
             meter: BusyMeter::default(),
+            lateness: Lateness::default(),
             in_flight: 0,
             requests: 0,
             delivered: 0,
@@ -156,6 +159,21 @@ impl Source {
             Kind::Peer(peer) if self.in_flight == 0 => peer.rtt,
             Kind::Peer(peer) => peer.rtt.saturating_add(queue),
         }
+    }
+
+    /// How long a request of `bytes` beside what is under way would take; `None` when nothing is
+    /// known.
+    pub(crate) fn expected(&self, bytes: u64, now: Timestamp) -> Option<Duration> {
+        let rate = self.rate(now);
+        if rate == Rate::default() {
+            return None;
+        }
+        // An edge answers side by side, a peer one after the other.
+        let shared = match &self.kind {
+            Kind::Edge(_) => bytes.saturating_mul(self.requests as u64 + 1),
+            Kind::Peer(_) => bytes,
+        };
+        Some(self.latency(now).saturating_add(rate.time_for(shared)))
     }
 
     /// Its line in the status.

@@ -16,6 +16,7 @@ use crate::edge::Valve;
 use crate::endgame::Budget;
 use crate::holdings::Holdings;
 use crate::lanes::Lanes;
+use crate::lateness::Lateness;
 use crate::meter::Meter;
 use crate::picker::EdgeCursor;
 use crate::pledges::Pledges;
@@ -57,6 +58,8 @@ pub struct Swarm {
     /// How far the edge gives way to peers.
     pub(crate) yields: Yield,
     pub(crate) lanes: Lanes,
+    /// Of the requests of all sources.
+    pub(crate) lateness: Lateness,
     pub(crate) budget: Budget,
     /// Something happened that may leave a source with nothing to do but help others.
     pub(crate) rescue_due: bool,
@@ -123,6 +126,7 @@ impl Swarm {
             valve: Valve::new(now),
             yields: Yield::new(now),
             lanes: Lanes::default(),
+            lateness: Lateness::default(),
             budget: Budget::new(layout.group_count()),
             rescue_due: false,
             announcer: Announcer::new(config.limits.announce_interval),
