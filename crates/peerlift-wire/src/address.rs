@@ -1,10 +1,11 @@
 //! Where a peer can be reached.
 
+use std::io::Write;
 use std::net::SocketAddr;
 
-use crate::WireError;
 use crate::error::malformed;
 use crate::proto::control as proto;
+use crate::{WireError, fields};
 
 /// The most direct addresses that are taken: an IPv4 and an IPv6 address on a few interfaces, as
 /// seen from inside and outside.
@@ -37,6 +38,18 @@ impl PeerAddress {
             tcp_port: self.tcp_port.map_or(0, u32::from),
             nat: proto::Nat::Unknown.into(),
         }
+    }
+
+    /// Writes what [`Self::to_proto`] has, without the memory that it takes.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        for direct in self.direct.iter().take(ADDRESSES_MAX) {
+            fields::nested(1, out, |out| {
+                // Writing into memory does not fail.
+                let _ = write!(out, "{direct}");
+            });
+        }
+        fields::bytes(2, self.relay.as_deref().unwrap_or_default().as_bytes(), out);
+        fields::number(3, self.tcp_port.map_or(0, u64::from), out);
     }
 
     pub(crate) fn from_proto(address: Option<proto::Address>) -> Result<Self, WireError> {

@@ -20,6 +20,7 @@ pub mod ticket;
 
 mod address;
 mod error;
+mod fields;
 mod runs;
 
 pub use address::{ADDRESSES_MAX, PeerAddress, RELAY_BYTES_MAX};

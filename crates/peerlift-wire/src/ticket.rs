@@ -6,20 +6,25 @@
 
 mod tree;
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use peerlift_model::{ObjectId, PeerId};
 use prost::Message;
 use thiserror::Error;
 
-use crate::WireError;
 use crate::error::{malformed, object, peer};
 use crate::proto::ticket as proto;
+use crate::{WireError, fields};
 use tree::Tree;
 
 /// The longest encoded ticket: its fields take some 240 bytes, and the way to the root 32 for each
 /// doubling of the number of tickets that are signed together.
 pub const TICKET_BYTES_MAX: usize = 512;
+
+/// Room for what a ticket says.
+const BODY_BYTES: usize = 128;
 
 /// How many tickets one signature can stand for; answers name fewer peers.
 pub const TICKETS_TOGETHER_MAX: usize = 1 << tree::PATH_MAX;
@@ -90,31 +95,41 @@ impl Ticket {
     #[must_use]
     pub fn sign_all(tickets: &[Self], node: &SigningKey) -> Vec<Bytes> {
         assert!(tickets.len() <= TICKETS_TOGETHER_MAX, "too many at once");
-        let bodies: Vec<Vec<u8>> = tickets.iter().map(Self::body).collect();
-        let tree = Tree::new(bodies.iter().map(|body| tree::leaf(body)));
+        let mut bodies = Vec::with_capacity(tickets.len() * BODY_BYTES);
+        let bodies_end = tickets.iter().map(|ticket| {
+            ticket.write_body(&mut bodies);
+            bodies.len()
+        });
+        let ranges: Vec<Range<usize>> = ranges_of(bodies_end.collect()).collect();
+        let tree = Tree::new(ranges.iter().map(|body| tree::leaf(&bodies[body.clone()])));
         let Some(root) = tree.root() else {
             return Vec::new();
         };
-        let signature = Bytes::copy_from_slice(&node.sign(&signed_bytes(root)).to_bytes());
-        let node = id(node.verifying_key().as_bytes());
-        let signed = (0..).zip(bodies).map(|(at, body)| proto::SignedTicket {
-            body: body.into(),
-            node: node.clone(),
-            signature: signature.clone(),
-            path: tree.path(at).concat().into(),
+        let signature = node.sign(&signed_bytes(root)).to_bytes();
+        let node = node.verifying_key();
+        // All in one piece of memory, which the tickets share.
+        let mut signed = Vec::with_capacity(tickets.len() * TICKET_BYTES_MAX);
+        let signed_end = ranges.iter().enumerate().map(|(at, body)| {
+            fields::bytes(1, &bodies[body.clone()], &mut signed);
+            fields::bytes(2, node.as_bytes(), &mut signed);
+            fields::bytes(3, &signature, &mut signed);
+            let mut path = tree.path(at).peekable();
+            if path.peek().is_some() {
+                fields::nested(4, &mut signed, |out| path.for_each(|hash| out.extend(hash)));
+            }
+            signed.len()
         });
-        signed.map(|ticket| ticket.encode_to_vec().into()).collect()
+        let ranges = ranges_of(signed_end.collect());
+        let signed = Bytes::from(signed);
+        ranges.map(|ticket| signed.slice(ticket)).collect()
     }
 
-    fn body(&self) -> Vec<u8> {
-        proto::TicketBody {
-            from: id(self.from.as_bytes()),
-            to: id(self.to.as_bytes()),
-            object: id(self.object.as_bytes()),
-            issued: self.issued,
-            expires: self.expires,
-        }
-        .encode_to_vec()
+    fn write_body(&self, out: &mut Vec<u8>) {
+        fields::bytes(1, self.from.as_bytes(), out);
+        fields::bytes(2, self.to.as_bytes(), out);
+        fields::bytes(3, self.object.as_bytes(), out);
+        fields::number(4, self.issued, out);
+        fields::number(5, self.expires, out);
     }
 
     /// Checks the signature and the time of a ticket and returns what it says.
@@ -194,8 +209,11 @@ fn signed_bytes(root: tree::Hash) -> Vec<u8> {
     [CONTEXT, &root].concat()
 }
 
-fn id(bytes: &[u8; 32]) -> Bytes {
-    Bytes::copy_from_slice(bytes)
+/// What lies between 0 and the first end, that and the next, and so on.
+fn ranges_of(ends: Vec<usize>) -> impl Iterator<Item = Range<usize>> {
+    let mut begin = 0;
+    ends.into_iter()
+        .map(move |end| std::mem::replace(&mut begin, end)..end)
 }
 
 /// Feeds arbitrary bytes to the ticket parser, behind the signature check too.
@@ -234,6 +252,33 @@ mod tests {
 
     fn node() -> SigningKey {
         SigningKey::from_bytes(&[7; 32])
+    }
+
+    fn body(ticket: &Ticket) -> Vec<u8> {
+        let mut body = Vec::new();
+        ticket.write_body(&mut body);
+        body
+    }
+
+    #[test]
+    fn what_is_written_is_what_prost_writes() {
+        let whenever = [0, 1, 127, 128, NOW, u64::MAX];
+        for (issued, expires) in whenever.iter().flat_map(|at| [(*at, NOW), (NOW, *at)]) {
+            let ticket = Ticket {
+                issued,
+                expires,
+                ..ticket()
+            };
+            let read = proto::TicketBody::decode(&body(&ticket)[..]).unwrap();
+            assert_eq!(read.encode_to_vec(), body(&ticket));
+            assert_eq!(Ticket::from_body(body(&ticket).into()), Ok(ticket));
+        }
+        for count in [1, 2, 3, 40, TICKETS_TOGETHER_MAX] {
+            for signed in Ticket::sign_all(&answer(count), &node()) {
+                let read = proto::SignedTicket::decode(signed.clone()).unwrap();
+                assert_eq!(read.encode_to_vec(), signed);
+            }
+        }
     }
 
     #[test]
@@ -277,7 +322,7 @@ mod tests {
             Ticket::verify(bytes, &trusted, NOW).is_err()
         };
         let mut other = good.clone();
-        other.body = ticket().body().into();
+        other.body = body(&ticket()).into();
         assert!(refused(&other), "another body");
         // An inner node of the tree is no ticket: its hash is made in another way.
         let mut inner = good.clone();
@@ -335,7 +380,7 @@ mod tests {
         let forger = SigningKey::from_bytes(&[8; 32]);
         let forged = ticket().sign(&forger);
         let mut signed = proto::SignedTicket::decode(forged).unwrap();
-        signed.node = id(node().verifying_key().as_bytes());
+        signed.node = Bytes::copy_from_slice(node().verifying_key().as_bytes());
         let verify = |signed: &proto::SignedTicket| {
             Ticket::verify(signed.encode_to_vec().into(), &trusted, NOW)
         };
@@ -369,7 +414,7 @@ mod tests {
         let mut signature = [0; 64];
         signature[0] = 1;
         let mut signed = proto::SignedTicket::decode(ticket().sign(&node())).unwrap();
-        signed.node = id(&weak);
+        signed.node = Bytes::copy_from_slice(&weak);
         signed.signature = signature.to_vec().into();
         assert_eq!(
             Ticket::verify(signed.encode_to_vec().into(), &[weak], NOW),

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::error::{malformed, object, peer, text};
 use crate::proto::control as proto;
-use crate::{PeerAddress, WireError};
+use crate::{PeerAddress, WireError, fields};
 
 impl ServerMessage {
     /// The message as it goes into a WebSocket message.
@@ -33,9 +33,7 @@ impl ServerMessage {
                 session: welcome.session,
                 resumed: welcome.resumed,
             }),
-            Self::Introductions(introductions) => {
-                Kind::Introductions(encode_introductions(introductions))
-            }
+            Self::Introductions(introductions) => return write_introductions(introductions),
             Self::Pong => Kind::Pong(proto::Pong {}),
             Self::Drain { seconds } => Kind::Drain(proto::Drain { seconds: *seconds }),
             Self::Blocked(blocked) => Kind::Blocked(proto::Blocked {
@@ -115,23 +113,34 @@ impl ServerMessage {
 /// The longest text of an error.
 const ERROR_TEXT_BYTES_MAX: usize = 256;
 
-fn encode_introductions(introductions: &Introductions) -> proto::Introductions {
-    let peers = introductions
-        .peers
-        .iter()
-        .take(PEERS_MAX)
-        .map(|peer| proto::Introduction {
-            peer: bytes(peer.peer.as_bytes()),
-            address: Some(peer.address.to_proto()),
-            ticket: peer.ticket.clone(),
-            complete: peer.complete,
-            dial: peer.dial,
-        });
-    proto::Introductions {
-        object: bytes(introductions.object.as_bytes()),
-        peers: peers.collect(),
-        spread: introductions.spread,
-    }
+/// Room for one peer that is introduced: a ticket, its key, and a few addresses.
+const INTRODUCTION_BYTES: usize = 640;
+
+/// An answer names forty peers, and a node writes thousands a second.
+fn write_introductions(introductions: &Introductions) -> Vec<u8> {
+    let peers = introductions.peers.len().min(PEERS_MAX);
+    let mut message = Vec::with_capacity(64 + peers * INTRODUCTION_BYTES);
+    fields::nested(INTRODUCTIONS, &mut message, |out| {
+        fields::bytes(1, introductions.object.as_bytes(), out);
+        for peer in &introductions.peers[..peers] {
+            fields::nested(2, out, |out| write_introduction(peer, out));
+        }
+        if let Some(spread) = introductions.spread {
+            fields::present_number(3, spread.into(), out);
+        }
+    });
+    message
+}
+
+/// The field of introductions in a server's message.
+const INTRODUCTIONS: u32 = 3;
+
+fn write_introduction(introduction: &Introduction, out: &mut Vec<u8>) {
+    fields::bytes(1, introduction.peer.as_bytes(), out);
+    fields::nested(2, out, |out| introduction.address.write(out));
+    fields::bytes(3, &introduction.ticket, out);
+    fields::number(4, introduction.complete.into(), out);
+    fields::number(5, introduction.dial.into(), out);
 }
 
 fn decode_introductions(message: proto::Introductions) -> Result<Introductions, WireError> {

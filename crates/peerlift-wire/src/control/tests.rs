@@ -141,6 +141,13 @@ proptest! {
     }
 
     #[test]
+    fn server_messages_are_what_prost_writes(message in server_message()) {
+        let bytes = message.encode();
+        let read = proto::ServerMessage::decode(&bytes[..]).unwrap();
+        prop_assert_eq!(read.encode_to_vec(), bytes);
+    }
+
+    #[test]
     fn no_bytes_panic(data in proptest::collection::vec(any::<u8>(), 0..200)) {
         fuzz_control(&data);
     }

@@ -59,9 +59,8 @@ impl Tree {
     }
 
     /// What lies beside the way from a leaf to the root.
-    pub(super) fn path(&self, leaf: usize) -> Vec<Hash> {
+    pub(super) fn path(&self, leaf: usize) -> impl Iterator<Item = &Hash> {
         let levels = self.0.iter().enumerate();
-        let beside = levels.filter_map(|(height, level)| level.get((leaf >> height) ^ 1));
-        beside.copied().collect()
+        levels.filter_map(move |(height, level)| level.get((leaf >> height) ^ 1))
     }
 }
