@@ -217,6 +217,36 @@ async fn a_server_that_is_full_read_only_or_stuck_is_said_to_be_and_gets_over_it
     b.until(WORKS).await;
 }
 
+/// Ends the lease of every holder of an object.
+const END_LEASES: &str = r"
+for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+  redis.call('ZREM', KEYS[1], member)
+  redis.call('ZADD', KEYS[1], 0, string.sub(member, 1, -5) .. '\0\0\0\1')
+end";
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server or valkey-server"]
+async fn whose_lease_is_over_is_not_named_and_goes_with_the_next_question() {
+    let server = Server::start(&["--save", ""]);
+    let (a, b) = (node(9, &server.url()).await, node(10, &server.url()).await);
+    a.until(WORKS).await;
+    b.until(WORKS).await;
+    let (seeder, mut asker) = (a.client(1, true).await, b.client(2, true).await);
+    seeder.session.announce(OBJECT, true).await;
+    until_named(&mut asker, OBJECT, &[1]).await;
+    let (members, said) = (key_of(OBJECT), key_of(OBJECT).replace(":z", ":h"));
+    assert_eq!(server.ask(&["HLEN", &said]), "1");
+    server.ask(&["EVAL", END_LEASES, "1", &members]);
+    assert_eq!(server.ask(&["ZCARD", &members]), "1");
+    until_named(&mut asker, OBJECT, &[]).await;
+    until("it is removed", || {
+        server.ask(&["EXISTS", &members, &said]) == "0"
+    });
+    // Said again, it is there again.
+    seeder.session.announce(OBJECT, false).await;
+    until_named(&mut asker, OBJECT, &[1]).await;
+}
+
 /// Holders whose share in answers is counted.
 const HOLDERS: u8 = 120;
 
@@ -273,7 +303,7 @@ async fn all_holders_are_named_equally_often() {
 
 /// The key by which a cluster places an object.
 fn key_of(object: ObjectId) -> String {
-    format!("peerlift:1:{{{object}}}:z")
+    format!("peerlift:2:{{{object}}}:z")
 }
 
 #[tokio::test(flavor = "multi_thread")]

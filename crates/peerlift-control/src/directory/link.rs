@@ -1,17 +1,15 @@
-//! A connection to the directory's server or servers, and the two scripts that are run there.
+//! A connection to the directory's server or servers.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use peerlift_model::ObjectId;
-use peerlift_rendezvous::shared::{Ask, NodeId};
+use peerlift_rendezvous::shared::NodeId;
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError,
-    RedisResult, Script, ServerErrorKind, TlsCertificates, TlsMode, cmd,
+    RedisResult, ServerErrorKind, TlsCertificates, TlsMode,
 };
 
 use super::url::{DirectoryUrl, Kind};
@@ -24,10 +22,10 @@ const CONNECT_MAX: Duration = Duration::from_secs(3);
 const RESPONSE_MAX: Duration = Duration::from_secs(3);
 
 /// What all keys and channels begin with. The number is that of the format.
-const PREFIX: &str = "peerlift:1";
+pub(super) const PREFIX: &str = "peerlift:2";
 
 /// The channel on which nodes say that they are there.
-pub(super) const HELLO_CHANNEL: &str = "peerlift:1:nodes";
+pub(super) const HELLO_CHANNEL: &str = "peerlift:2:nodes";
 
 /// The channel of one node.
 pub(super) fn channel(node: NodeId) -> String {
@@ -60,6 +58,29 @@ impl Link {
         let client = master(url, 0).await?;
         let link = client.get_multiplexed_async_connection_with_config(&config);
         link.await.map(Self::One)
+    }
+
+    /// Puts commands together, and gives what came of each. A cluster takes them one by one, as they
+    /// are for different servers.
+    pub(super) async fn query_all<T: FromRedisValue>(
+        &mut self,
+        commands: Vec<Cmd>,
+    ) -> RedisResult<Vec<RedisResult<T>>> {
+        let link = match self {
+            Self::One(link) => link,
+            Self::Cluster(link) => {
+                let mut answers = Vec::with_capacity(commands.len());
+                for command in commands {
+                    answers.push(command.query_async(link).await);
+                }
+                return Ok(answers);
+            }
+        };
+        let mut pipeline = redis::Pipeline::with_capacity(commands.len());
+        for command in commands {
+            pipeline.add_command(command);
+        }
+        pipeline.ignore_errors().query_async(link).await
     }
 
     pub(super) async fn query<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
@@ -133,122 +154,6 @@ fn certificates(url: &DirectoryUrl) -> Option<TlsCertificates> {
 
 fn too_slow() -> RedisError {
     RedisError::from((ErrorKind::Io, "no answer in time"))
-}
-
-/// Both scripts, with their names on the server.
-#[derive(Clone)]
-pub(super) struct Scripts {
-    ask: Arc<Named>,
-    tell: Arc<Named>,
-}
-
-struct Named {
-    text: &'static str,
-    hash: String,
-}
-
-impl Named {
-    fn new(text: &'static str) -> Arc<Self> {
-        let hash = Script::new(text).get_hash().to_owned();
-        Arc::new(Self { text, hash })
-    }
-
-    /// Runs the script, by its name where the server knows it. All keys have the object's hash
-    /// tag, so that a cluster keeps them together.
-    async fn run<T: FromRedisValue>(
-        &self,
-        link: &mut Link,
-        object: ObjectId,
-        arguments: &[Vec<u8>],
-    ) -> RedisResult<T> {
-        let command = |name: &str, script: &str| {
-            let mut command = cmd(name);
-            command.arg(script).arg(KEYS);
-            for part in ["z", "h", "n"] {
-                command.arg(format!("{PREFIX}:{{{object}}}:{part}"));
-            }
-            command.arg(arguments);
-            command
-        };
-        match link.query(&command("EVALSHA", &self.hash)).await {
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                link.query(&command("EVAL", self.text)).await
-            }
-            result => result,
-        }
-    }
-}
-
-/// How many keys an object has: holders by place, their records, the next spread number.
-const KEYS: usize = 3;
-
-impl Scripts {
-    pub(super) fn new() -> Self {
-        Self {
-            ask: Named::new(include_str!("ask.lua")),
-            tell: Named::new(include_str!("tell.lua")),
-        }
-    }
-
-    /// Draws holders; gives the spread number and their records.
-    pub(super) async fn ask(
-        &self,
-        link: &mut Link,
-        ask: &Ask,
-    ) -> RedisResult<(Option<u32>, Vec<Vec<u8>>)> {
-        let decimal = |number: usize| number.to_string().into_bytes();
-        let mut arguments = vec![
-            decimal(ask.wanted),
-            decimal(ask.reserve),
-            ask.draw.to_string().into_bytes(),
-            if ask.wants_spread { b"1" } else { b"0" }.to_vec(),
-        ];
-        for ring in &ask.rings {
-            arguments.push(ring.start().as_u128().to_be_bytes().to_vec());
-            let mut last = ring.end().as_u128().to_be_bytes().to_vec();
-            last.extend([0xff; 32]);
-            arguments.push(last);
-        }
-        let found: Vec<redis::Value> = self.ask.run(link, ask.object, &arguments).await?;
-        let mut spread = None;
-        let mut records = Vec::with_capacity(found.len());
-        for value in found {
-            if let redis::Value::BulkString(record) = value {
-                records.push(record);
-            } else if let redis::Value::Int(number) = value {
-                spread = u32::try_from(number).ok();
-            }
-        }
-        Ok((spread, records))
-    }
-
-    /// Notes what holders of one object say: a record, or an empty one to take it back.
-    pub(super) async fn tell(
-        &self,
-        link: &mut Link,
-        object: ObjectId,
-        told: &Told<'_>,
-    ) -> RedisResult<()> {
-        let mut arguments = vec![
-            told.lease.as_secs().to_string().into_bytes(),
-            told.node.0.to_be_bytes().to_vec(),
-            told.draw.to_string().into_bytes(),
-        ];
-        for (peer, record) in told.records {
-            arguments.push(peer.as_bytes().to_vec());
-            arguments.push(record.clone());
-        }
-        self.tell.run::<u64>(link, object, &arguments).await?;
-        Ok(())
-    }
-}
-
-/// What is said about one object at once.
-pub(super) struct Told<'a> {
-    pub(super) node: NodeId,
-    pub(super) lease: Duration,
-    pub(super) draw: u32,
-    pub(super) records: &'a [(peerlift_model::PeerId, Vec<u8>)],
 }
 
 /// What is wrong with the directory, in one word for metrics and logs.

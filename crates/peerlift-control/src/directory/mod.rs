@@ -6,7 +6,7 @@
 //! * **offers and retractions** are gathered, grouped by object and written by one script an
 //!   object, under a lease that the node renews ([`LEASE`]);
 //! * **questions** are one script each, which draws holders on the server at the price of the
-//!   answer; no answer within [`ASK_MAX`], or no connection, and the core answers from its own
+//!   answer, and those that wait travel together; no answer within [`ASK_MAX`], or no connection, and the core answers from its own
 //!   clients;
 //! * **pushes** to clients of other nodes are published on a channel of that node's;
 //! * nodes greet one another, so that their clients learn by whose keys tickets are signed.
@@ -14,10 +14,12 @@
 //! Everything in there is soft state. When writes were lost, they are made good by saying
 //! everything again, paced by the core, once the server takes writes.
 //!
-//! `link` connects, `url` is what an operator writes, `record` what is stored, `tasks` who does what.
+//! `link` connects, `url` is what an operator writes, `record` what is stored, `scripts` how the server
+//! stores and draws it, `tasks` who does what.
 
 mod link;
 mod record;
+mod scripts;
 mod tasks;
 mod url;
 
@@ -70,7 +72,7 @@ struct State {
     ticket_keys: watch::Sender<Vec<[u8; 32]>>,
     /// The connection, while it works.
     link: watch::Sender<Option<link::Link>>,
-    scripts: link::Scripts,
+    scripts: Arc<scripts::Scripts>,
     /// Something was not written.
     lossy: std::sync::atomic::AtomicBool,
     /// What is wrong at present, as it was logged.
@@ -104,7 +106,7 @@ pub(crate) fn start(
         metrics,
         ticket_keys: membership.ticket_keys,
         link: watch::Sender::new(None),
-        scripts: link::Scripts::new(),
+        scripts: Arc::new(scripts::Scripts::new()),
         lossy: std::sync::atomic::AtomicBool::new(false),
         trouble: std::sync::Mutex::new(None),
     });

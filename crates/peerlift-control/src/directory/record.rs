@@ -3,13 +3,15 @@
 //! All numbers are big-endian.
 //!
 //! ```text
-//! record  node 8 │ place 16 │ peer 32 │ flags 1 │ NAT 1 │ TCP port 2 │ addresses 1 │ … │ relay 2 │ …
+//! member  record │ when its lease is over, in Unix seconds by the server's clock 4
+//! record  place 16 │ peer 32 │ node 8 │ flags 1 │ NAT 1 │ TCP port 2 │ addresses 1 │ … │ relay 2 │ …
 //! address family 1 (4 or 6) │ IP address 4 or 16 │ port 2
 //! push    object 32 │ peers 1 │ peer 32 … │ record
 //! hello   node 8 │ ticket key 32
 //! ```
 //!
-//! `scripts` reads the place out of a record; the lease before it is the server's.
+//! The scripts know where place, peer and node are, and add the lease: members are in the order of
+//! their places.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -21,16 +23,19 @@ use peerlift_wire::{ADDRESSES_MAX, RELAY_BYTES_MAX};
 
 const COMPLETE: u8 = 1;
 
-/// The first bytes of a record: node, place and peer.
-const HEAD_BYTES: usize = 8 + 16 + 32;
+/// What follows a record.
+const LEASE_BYTES: usize = 4;
+
+/// The first bytes of a record: place, peer and node.
+const HEAD_BYTES: usize = 16 + 32 + 8;
 
 /// A holder as the directory keeps it.
 pub(super) fn encode(node: NodeId, holder: &Neighbour) -> Vec<u8> {
     let contact = &holder.contact;
     let mut bytes = Vec::with_capacity(HEAD_BYTES + 32);
-    bytes.extend(node.0.to_be_bytes());
     bytes.extend(holder.place.as_u128().to_be_bytes());
     bytes.extend(holder.peer.as_bytes());
+    bytes.extend(node.0.to_be_bytes());
     bytes.push(if holder.complete { COMPLETE } else { 0 });
     bytes.push(nat_number(holder.nat));
     bytes.extend(contact.tcp_port.unwrap_or(0).to_be_bytes());
@@ -60,43 +65,32 @@ pub(super) fn encode(node: NodeId, holder: &Neighbour) -> Vec<u8> {
     bytes
 }
 
-/// Reads a record; `None` when it is anything else, of another version perhaps.
-pub(super) fn decode(bytes: &[u8]) -> Option<(NodeId, Neighbour)> {
+/// Who holds an object, of all that a draw brought.
+pub(super) struct Holders<'a> {
+    /// Those whose leases run.
+    pub(super) living: Vec<(NodeId, Neighbour)>,
+    /// The members of those whose leases are over.
+    pub(super) over: Vec<&'a [u8]>,
+}
+
+/// Reads members that follow one another, up to the first that is none: of another version perhaps.
+pub(super) fn decode_members(bytes: &[u8], unix_s: u32) -> Holders<'_> {
     let mut rest = Reader(bytes);
-    let node = NodeId(u64::from_be_bytes(rest.array()?));
-    let place = Locality::from_u128(u128::from_be_bytes(rest.array()?));
-    let peer = PeerId::new(rest.array()?);
-    let complete = match rest.byte()? {
-        0 => false,
-        COMPLETE => true,
-        _ => return None,
+    let mut holders = Holders {
+        living: Vec::with_capacity(WANTED_MAX),
+        over: Vec::new(),
     };
-    let nat = nat_of(rest.byte()?)?;
-    let tcp_port = u16::from_be_bytes(rest.array()?);
-    let count = usize::from(rest.byte()?);
-    if count > ADDRESSES_MAX {
-        return None;
+    while let before = rest.0
+        && let Some(found) = rest.record()
+        && let Some(lease) = rest.array()
+    {
+        if u32::from_be_bytes(lease) > unix_s {
+            holders.living.push(found);
+        } else {
+            holders.over.push(&before[..before.len() - rest.0.len()]);
+        }
     }
-    let direct = (0..count).map(|_| rest.address());
-    let direct = direct.collect::<Option<Vec<SocketAddr>>>()?;
-    let length = usize::from(u16::from_be_bytes(rest.array()?));
-    let relay = std::str::from_utf8(rest.take(length)?).ok()?;
-    if length > RELAY_BYTES_MAX || !rest.0.is_empty() {
-        return None;
-    }
-    let contact = Contact {
-        direct,
-        relay: (!relay.is_empty()).then(|| relay.to_owned()),
-        tcp_port: (tcp_port != 0).then_some(tcp_port),
-    };
-    let neighbour = Neighbour {
-        peer,
-        place,
-        nat,
-        complete,
-        contact: Arc::new(contact),
-    };
-    Some((node, neighbour))
+    holders
 }
 
 pub(super) fn encode_push(from: NodeId, push: &Push) -> Vec<u8> {
@@ -119,8 +113,8 @@ pub(super) fn decode_push(bytes: &[u8]) -> Option<Push> {
     }
     let to = (0..count).map(|_| rest.array().map(PeerId::new));
     let to = to.collect::<Option<Vec<PeerId>>>()?;
-    let (_, neighbour) = decode(rest.0)?;
-    Some(Push {
+    let (_, neighbour) = rest.record()?;
+    rest.0.is_empty().then_some(Push {
         object,
         to,
         neighbour,
@@ -147,12 +141,21 @@ pub(super) fn decode_hello(bytes: &[u8]) -> Option<Hello> {
     rest.0.is_empty().then_some(Hello { node, ticket_key })
 }
 
-/// Any bytes as a record, a push and a hello: what is taken is written like that again. For tests.
+/// Any bytes as a record, as members, a push and a hello: what is taken is written like that again.
+/// For tests.
 #[doc(hidden)]
 pub fn exercise(bytes: &[u8]) {
-    if let Some((node, neighbour)) = decode(bytes) {
-        assert_eq!(encode(node, &neighbour), bytes);
+    let mut rest = Reader(bytes);
+    if let Some((node, neighbour)) = rest.record() {
+        let taken = &bytes[..bytes.len() - rest.0.len()];
+        assert_eq!(encode(node, &neighbour), taken);
     }
+    let holders = decode_members(bytes, u32::MAX / 2);
+    let over: usize = holders.over.iter().map(|member| member.len()).sum();
+    let record =
+        |(node, neighbour): &(NodeId, Neighbour)| encode(*node, neighbour).len() + LEASE_BYTES;
+    let living: usize = holders.living.iter().map(record).sum();
+    assert!(over + living <= bytes.len());
     if let Some(push) = decode_push(bytes) {
         let again = decode_push(&encode_push(NodeId(0), &push));
         assert_eq!(again.as_ref(), Some(&push));
@@ -200,6 +203,44 @@ impl<'a> Reader<'a> {
         self.array().map(|[byte]| byte)
     }
 
+    /// `None` when it is anything else.
+    fn record(&mut self) -> Option<(NodeId, Neighbour)> {
+        let place = Locality::from_u128(u128::from_be_bytes(self.array()?));
+        let peer = PeerId::new(self.array()?);
+        let node = NodeId(u64::from_be_bytes(self.array()?));
+        let complete = match self.byte()? {
+            0 => false,
+            COMPLETE => true,
+            _ => return None,
+        };
+        let nat = nat_of(self.byte()?)?;
+        let tcp_port = u16::from_be_bytes(self.array()?);
+        let count = usize::from(self.byte()?);
+        if count > ADDRESSES_MAX {
+            return None;
+        }
+        let direct = (0..count).map(|_| self.address());
+        let direct = direct.collect::<Option<Vec<SocketAddr>>>()?;
+        let length = usize::from(u16::from_be_bytes(self.array()?));
+        if length > RELAY_BYTES_MAX {
+            return None;
+        }
+        let relay = std::str::from_utf8(self.take(length)?).ok()?;
+        let contact = Contact {
+            direct,
+            relay: (!relay.is_empty()).then(|| relay.to_owned()),
+            tcp_port: (tcp_port != 0).then_some(tcp_port),
+        };
+        let neighbour = Neighbour {
+            peer,
+            place,
+            nat,
+            complete,
+            contact: Arc::new(contact),
+        };
+        Some((node, neighbour))
+    }
+
     fn address(&mut self) -> Option<SocketAddr> {
         let ip = match self.byte()? {
             4 => IpAddr::from(self.array::<4>()?),
@@ -232,10 +273,21 @@ mod tests {
         }
     }
 
+    fn member(node: u64, lease: u32) -> Vec<u8> {
+        [
+            &encode(NodeId(node), &neighbour())[..],
+            &lease.to_be_bytes(),
+        ]
+        .concat()
+    }
+
     #[test]
     fn what_is_written_is_read() {
-        let bytes = encode(NodeId(3), &neighbour());
-        assert_eq!(decode(&bytes), Some((NodeId(3), neighbour())));
+        let bytes = [member(3, 1001), member(4, 1000), member(5, 1002)].concat();
+        let holders = decode_members(&bytes, 1000);
+        let living = [(NodeId(3), neighbour()), (NodeId(5), neighbour())];
+        assert_eq!(holders.living, living);
+        assert_eq!(holders.over, [member(4, 1000)]);
         let push = Push {
             object: ObjectId::new([1; 32]),
             to: vec![PeerId::new([2; 32]), PeerId::new([3; 32])],
@@ -245,12 +297,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_or_too_long_is_not_read() {
-        let bytes = encode(NodeId(3), &neighbour());
+    fn what_is_cut_or_none_is_not_read_nor_what_follows() {
+        let bytes = [member(3, 1001), member(4, 1001)].concat();
         for cut in 0..bytes.len() {
-            assert_eq!(decode(&bytes[..cut]), None, "{cut}");
+            let holders = decode_members(&bytes[..cut], 1000);
+            assert_eq!(
+                holders.living.len(),
+                usize::from(cut >= bytes.len() / 2),
+                "{cut}"
+            );
+            assert!(holders.over.is_empty(), "{cut}");
         }
-        let longer = [&bytes[..], &[0]].concat();
-        assert_eq!(decode(&longer), None);
+        let mut wrong = bytes;
+        wrong[HEAD_BYTES] = 7;
+        assert!(decode_members(&wrong, 1000).living.is_empty());
+        let push = Push {
+            object: ObjectId::new([1; 32]),
+            to: Vec::new(),
+            neighbour: neighbour(),
+        };
+        let longer = [&encode_push(NodeId(3), &push)[..], &[0]].concat();
+        assert_eq!(decode_push(&longer), None);
     }
 }

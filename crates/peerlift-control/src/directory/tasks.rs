@@ -14,8 +14,9 @@ use redis::{RedisError, cmd};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::link::{self, HELLO_CHANNEL, Link, Told};
+use super::link::{self, HELLO_CHANNEL, Link};
 use super::record::{self, Hello};
+use super::scripts::{Drawn, Told};
 use super::{ASK_MAX, LEASE, RENEW_EVERY, State, unanswered};
 use crate::core_task::Input;
 
@@ -26,8 +27,26 @@ const BEAT: Duration = Duration::from_secs(1);
 /// not others is not flooded.
 const REPUBLISH_EVERY: Duration = Duration::from_secs(5);
 
-/// Questions at the server at once.
-const ASKS_AT_ONCE: usize = 256;
+/// How questions travel.
+struct Trips {
+    at_once: usize,
+    /// Questions in each.
+    asks_max: usize,
+}
+
+/// Few at once, so that what comes meanwhile travels together: each trip has a price of its own at
+/// both ends. As many as keep the server busy; 256 questions at once are more than it answers in time
+/// when it is slow.
+const TRIPS: Trips = Trips {
+    at_once: 4,
+    asks_max: 64,
+};
+
+/// In a cluster questions are for different servers.
+const CLUSTER_TRIPS: Trips = Trips {
+    at_once: 256,
+    asks_max: 1,
+};
 
 /// Writes that are gathered before they go: a script with so many is done in a millisecond or two.
 const BATCH_MAX: usize = 512;
@@ -129,46 +148,76 @@ async fn beat(state: &State) -> Result<(), RedisError> {
     Ok(())
 }
 
-/// Puts the core's questions.
+/// Puts the core's questions, those that wait together in one round trip.
 pub(super) async fn ask(state: Arc<State>, mut asks: mpsc::Receiver<Ask>) {
-    let places = Arc::new(Semaphore::new(ASKS_AT_ONCE));
-    while let Some(ask) = asks.recv().await {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+    let trips = if state.url.is_cluster() {
+        CLUSTER_TRIPS
+    } else {
+        TRIPS
+    };
+    let places = Arc::new(Semaphore::new(trips.at_once));
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        let mut batch = Vec::new();
+        if asks.recv_many(&mut batch, trips.asks_max).await == 0 {
             return;
-        };
+        }
         let state = Arc::clone(&state);
         tokio::spawn(async move {
             // Ends by itself, soon: the time for an answer is limited.
-            let answer = put(&state, ask).await;
+            put(&state, batch).await;
             drop(place);
-            state.core.tell(Input::Event(answer)).await;
         });
     }
 }
 
-async fn put(state: &State, ask: Ask) -> Event {
-    let Some(mut link) = state.link() else {
-        return unanswered(ask);
-    };
-    match timeout(ASK_MAX, state.scripts.ask(&mut link, &ask)).await {
-        Ok(Ok((spread, records))) => {
-            let holders = records.iter().filter_map(|bytes| record::decode(bytes));
-            let holders = holders.collect();
-            Event::Found(Found {
-                ask,
-                holders,
-                spread,
-            })
+async fn put(state: &State, asks: Vec<Ask>) {
+    let (drawn, trouble) = draw_all(state, &asks).await;
+    let mut drawn = drawn.into_iter();
+    for ask in asks {
+        let (answer, trouble) = match drawn.next() {
+            Some(Ok(drawn)) => (found(state, ask, &drawn), None),
+            Some(Err(error)) => (unanswered(ask), Some(link::trouble(&error))),
+            None => (unanswered(ask), trouble),
+        };
+        if let Some(trouble) = trouble {
+            state.metrics.directory_trouble(trouble);
         }
-        Ok(Err(error)) => {
-            state.metrics.directory_trouble(link::trouble(&error));
-            unanswered(ask)
-        }
-        Err(_) => {
-            state.metrics.directory_trouble("slow");
-            unanswered(ask)
-        }
+        state.core.tell(Input::Event(answer)).await;
     }
+}
+
+/// What came of each question; nothing, and why, when the server did not answer.
+async fn draw_all(
+    state: &State,
+    asks: &[Ask],
+) -> (Vec<Result<Drawn, RedisError>>, Option<&'static str>) {
+    let Some(mut link) = state.link() else {
+        return (Vec::new(), None);
+    };
+    match timeout(ASK_MAX, state.scripts.ask_all(&mut link, asks)).await {
+        Ok(Ok(drawn)) => (drawn, None),
+        Ok(Err(error)) => (Vec::new(), Some(link::trouble(&error))),
+        Err(_) => (Vec::new(), Some("slow")),
+    }
+}
+
+/// What was drawn, as the core hears of it; members whose leases are over are removed.
+fn found(state: &State, ask: Ask, drawn: &Drawn) -> Event {
+    let holders = record::decode_members(&drawn.members, drawn.unix_s);
+    if !holders.over.is_empty()
+        && let Some(mut link) = state.link()
+    {
+        let scripts = Arc::clone(&state.scripts);
+        let members: Vec<Vec<u8>> = holders.over.into_iter().map(<[u8]>::to_vec).collect();
+        let object = ask.object;
+        // Not written: another draw, or a write, comes across them.
+        tokio::spawn(async move { scripts.forget(&mut link, object, &members).await });
+    }
+    Event::Found(Found {
+        ask,
+        holders: holders.living,
+        spread: drawn.spread,
+    })
 }
 
 /// Writes what the core says, a batch at a time.

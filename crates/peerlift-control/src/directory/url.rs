@@ -74,6 +74,13 @@ impl DirectoryUrl {
     }
 }
 
+impl DirectoryUrl {
+    /// Whether what is kept there is spread over several servers.
+    pub(super) fn is_cluster(&self) -> bool {
+        self.kind == Kind::Cluster
+    }
+}
+
 impl FromStr for DirectoryUrl {
     type Err = DirectoryUrlError;
 
