@@ -137,6 +137,10 @@ impl Applications {
     ///
     /// An [`ApplicationError`].
     pub fn release(&self, id: &str) -> Result<Left, ApplicationError> {
+        // Changing the list makes its folder, also where nothing of ours may lie any more.
+        if self.list()?.iter().all(|known| known.id != id) {
+            return Err(ApplicationError::Unknown(id.to_owned()));
+        }
         self.file.update(|loaded| {
             let all = &mut loaded.record.applications;
             let before = all.len();
@@ -201,6 +205,8 @@ mod tests {
         std::fs::write(&home.marker, "").unwrap();
         let refused = Applications::of(&home).register(application("org.a"));
         assert!(matches!(refused, Err(ApplicationError::Removed)));
+        let unknown = Applications::of(&home).release("org.a");
+        assert!(matches!(unknown, Err(ApplicationError::Unknown(_))));
         assert!(!home.data.exists(), "nothing came back");
     }
 }

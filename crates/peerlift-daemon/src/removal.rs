@@ -48,8 +48,11 @@ pub fn is_removed(home: &Home) -> bool {
 pub fn allow_again(home: &Home, log: &ActivityLog) -> io::Result<bool> {
     match fs::remove_file(&home.marker) {
         Ok(()) => {
-            let noted = log.note(Happening::Allowed { by: account() }, UnixTime::now());
-            noted.map_err(io::Error::other)?;
+            let allowed = Happening::Allowed {
+                allowed_by: account(),
+            };
+            log.note(allowed, UnixTime::now())
+                .map_err(io::Error::other)?;
             Ok(true)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -103,6 +106,7 @@ fn remove_all(home: &Home, system: &SystemLog, asked_by: &str, how: &[&str]) -> 
     let removed = Happening::Removed {
         asked_by: asked_by.to_owned(),
     };
+    let found = traces(home);
     let log = ActivityLog::at(home.activity(), system.clone());
     // The log goes with the rest; this entry is for the system's.
     if let Err(error) = log.note(removed, UnixTime::now()) {
@@ -111,7 +115,9 @@ fn remove_all(home: &Home, system: &SystemLog, asked_by: &str, how: &[&str]) -> 
     forget_units(home, how);
     for path in traces(home) {
         match delete(&path) {
-            Ok(()) => removal.deleted.push(path),
+            // The entry above may have made a folder of its own.
+            Ok(()) if found.contains(&path) => removal.deleted.push(path),
+            Ok(()) => {}
             // It lay in a folder that went before it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => removal.failed.push((path, error.to_string())),
@@ -194,9 +200,14 @@ mod tests {
         assert_eq!(traces(&home), Vec::<PathBuf>::new());
         assert!(is_removed(&home) && theirs.exists());
 
+        let again = remove(&home, &nowhere, "a test");
+        assert_eq!(again.deleted, Vec::<PathBuf>::new(), "nothing was there");
+        assert_eq!(traces(&home), Vec::<PathBuf>::new());
+
         let log = ActivityLog::at(home.activity(), nowhere);
         assert!(allow_again(&home, &log).unwrap());
         assert!(!allow_again(&home, &log).unwrap());
         assert!(!is_removed(&home));
+        assert_eq!(log.check().unwrap().faults, []);
     }
 }

@@ -103,7 +103,7 @@ fn words(entry: &Entry) -> String {
         Happening::Repaired { what } => format!("repaired: {what}"),
         Happening::Sealed { .. } => "began a new file of this log".to_owned(),
         Happening::Removed { asked_by } => format!("removed, asked by {asked_by}"),
-        Happening::Allowed { by } => format!("{by} let it come back"),
+        Happening::Allowed { allowed_by } => format!("{allowed_by} let it come back"),
         Happening::Unknown | _ => "something that only a later version knows".to_owned(),
     }
 }

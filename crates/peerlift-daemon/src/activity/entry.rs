@@ -32,6 +32,9 @@ pub struct Origin {
 }
 
 /// What can happen. Bytes are bytes; texts are for people.
+///
+/// What a kind has besides lies beside the words of [`Entry`], so none may be called `seq`, `at`, `by`
+/// or `kind`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -160,7 +163,7 @@ pub enum Happening {
     /// The user let Peerlift come back after a removal.
     Allowed {
         /// Which account.
-        by: String,
+        allowed_by: String,
     },
     /// Something that only a later version knows.
     #[serde(other)]

@@ -78,3 +78,96 @@ fn digits(text: &[u8]) -> Result<(Hash, &[u8]), LineFault> {
     let hash = Hash::from_hex(digits).map_err(|_| LineFault::Unreadable)?;
     Ok((hash, rest))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activity::{Happening, Origin};
+    use crate::time::UnixTime;
+
+    /// One of each kind.
+    fn happenings() -> Vec<Happening> {
+        let text = |word: &str| word.to_owned();
+        let (name, why) = (text("os.iso"), text("because"));
+        vec![
+            Happening::Installed {
+                origin: Origin::default(),
+            },
+            Happening::Updated {
+                from: text("1"),
+                to: text("2"),
+            },
+            Happening::Consent {
+                publisher: text("key"),
+                publisher_name: text("somebody"),
+                agreed: text("off"),
+                asked_by: text("a program"),
+                answered_by: text("an account"),
+            },
+            Happening::AppRegistered {
+                app: text("org.game"),
+                name: text("A game"),
+            },
+            Happening::AppReleased {
+                app: text("org.game"),
+            },
+            Happening::Started {
+                started_by: text("init"),
+            },
+            Happening::Stopped { why: why.clone() },
+            Happening::Listening {
+                sockets: vec![text("0.0.0.0:1")],
+            },
+            Happening::DownloadStarted {
+                name: name.clone(),
+                url: text("http://a/b"),
+            },
+            Happening::Downloaded {
+                name: name.clone(),
+                size: 3,
+                from_edge: 2,
+                from_peers: 1,
+            },
+            Happening::DownloadFailed {
+                name: name.clone(),
+                why: why.clone(),
+            },
+            Happening::Shared {
+                name: name.clone(),
+                bytes: 4,
+            },
+            Happening::SharingEnded {
+                name,
+                why: why.clone(),
+            },
+            Happening::Paused { why: why.clone() },
+            Happening::Resumed { why: why.clone() },
+            Happening::SettingsChanged { what: why.clone() },
+            Happening::Repaired { what: why },
+            Happening::Sealed {
+                origin: Some(Origin::default()),
+            },
+            Happening::Removed {
+                asked_by: text("an account"),
+            },
+            Happening::Allowed {
+                allowed_by: text("an account"),
+            },
+        ]
+    }
+
+    #[test]
+    fn whatever_is_written_can_be_read() {
+        for what in happenings() {
+            let entry = Entry {
+                seq: 7,
+                at: UnixTime::from_secs(1),
+                by: "peerlift 1.0 (process 1)".to_owned(),
+                what,
+            };
+            let (_, line) = Line::write(&entry, NOTHING).unwrap();
+            let read = Line::read(line.trim_ascii_end());
+            assert_eq!(read.map(|line| line.entry), Ok(entry));
+        }
+    }
+}
