@@ -99,6 +99,7 @@ fn run(cli: Cli, console: &Console) -> Result<Exit, Failure> {
         Command::Explain(args) => user::explain::run(&args, &of_machine(&common)?),
         Command::Pause(args) => user::pause::run(&args, "pause", &of_machine(&common)?),
         Command::Resume(args) => user::pause::run(&args, "resume", &of_machine(&common)?),
+        Command::Change(args) => user::change::run(&args, &of_machine(&common)?),
         Command::Doctor(args) => user::doctor::doctor(&args, &of_machine(&common)?),
         Command::VerifyInstall(args) => user::doctor::verify_install(&args, &of_machine(&common)?),
         Command::SupportBundle(args) => user::support::run(&args, &of_machine(&common)?, console),

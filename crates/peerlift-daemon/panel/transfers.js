@@ -40,8 +40,12 @@ class Transfer {
     this.priority = el("select", { onchange: () => this.prioritise() },
       ...["high", "normal", "low"].map((word) => el("option", { value: word }, word)));
     this.choose = el("label", {}, "Priority", this.priority);
+    this.manners = el("select", { onchange: () => this.giveWayOrNot() },
+      el("option", { value: "background" }, "gives way"), el("option", { value: "foreground" }, "takes its share"));
+    this.chooseManners = el("label", {}, "On the line", this.manners);
     this.element = el("li", {}, el("div", { class: "head" }, this.name, this.origin, this.badge), this.progress.element,
-      this.figures, this.fault, el("div", { class: "actions" }, this.pause, this.forget, this.choose));
+      this.figures, this.fault, el("div", { class: "actions" }, this.pause, this.forget, this.choose,
+        this.chooseManners));
   }
 
   pauseOrGoOn() {
@@ -53,6 +57,12 @@ class Transfer {
   prioritise() {
     const priority = this.priority.value;
     this.frame.act(`${nameOf(this.item)} now has ${priority} priority`, "PUT", `${this.path}/priority`, { priority });
+  }
+
+  giveWayOrNot() {
+    const foreground = this.manners.value === "foreground";
+    this.frame.act(`${nameOf(this.item)} ${foreground ? "takes its share of the line" : "gives way to everything else"}`,
+      "PUT", `${this.path}/foreground`, { foreground });
   }
 
   update(item) {
@@ -70,6 +80,9 @@ class Transfer {
     this.pause.hidden = item.state === "done";
     this.choose.hidden = isOver(item) || item.state === "sharing";
     if (document.activeElement !== this.priority) this.priority.value = item.wanted.priority;
+    this.manners.setAttribute("aria-label", `What it does to the line: ${title}`);
+    this.chooseManners.hidden = this.choose.hidden;
+    if (document.activeElement !== this.manners) this.manners.value = item.wanted.foreground ? "foreground" : "background";
     this.progress.element.hidden = !item.progress;
     if (item.progress) showProgress(item.progress, this.progress);
     put(this.figures, figuresOf(item).filter(Boolean).join(" · "));

@@ -166,6 +166,14 @@ async fn downloads_are_queued_paused_and_forgotten() {
     service.ask("PUT", "/v1/downloads/1/priority", high).await;
     let download = service.ask("GET", "/v1/downloads/1", None).await;
     assert_eq!(download["wanted"]["priority"], "high");
+    let awaited = Some(json!({"foreground": true}));
+    let path = "/v1/downloads/1/foreground";
+    service.ask("PUT", path, awaited.clone()).await;
+    let download = service.ask("GET", "/v1/downloads/1", None).await;
+    assert_eq!(download["wanted"]["foreground"], true);
+    assert_eq!(service.refused("PUT", path, Some(json!({}))).await, 400);
+    let unknown = "/v1/downloads/2/foreground";
+    assert_eq!(service.refused("PUT", unknown, awaited).await, 404);
     service.ask("DELETE", "/v1/downloads/1", None).await;
     assert_eq!(service.refused("GET", "/v1/downloads/1", None).await, 404);
     service.end().await;
@@ -343,6 +351,28 @@ async fn the_queue_outlives_the_service() {
         2
     );
     service.end().await;
+}
+
+#[tokio::test]
+async fn a_pause_outlives_the_service() {
+    let folder = tempfile::tempdir().unwrap();
+    let paused = async |service: &Running| {
+        let status = service.ask("GET", "/v1/status", None).await;
+        [&status["sharing_paused"], &status["downloads_paused"]].map(|it| it.as_bool().unwrap())
+    };
+    for (path, expected) in [
+        ("/v1/sharing/pause", [true, false]),
+        ("/v1/pause", [true, true]),
+        ("/v1/sharing/resume", [false, true]),
+        ("/v1/resume", [false, false]),
+    ] {
+        let service = Running::start(folder.path()).await;
+        service.ask("POST", path, None).await;
+        service.end().await;
+        let service = Running::start(folder.path()).await;
+        assert_eq!(paused(&service).await, expected, "{path}");
+        service.end().await;
+    }
 }
 
 #[tokio::test]

@@ -30,8 +30,8 @@ pub(crate) use token::{
     InspectTokenArgs, IssueArgs, KeysArgs, RequestArgs, TokenAction, TokenArgs,
 };
 pub(crate) use user::{
-    ActivityArgs, AppArgs, AppChange, DaemonArgs, DoctorArgs, ExplainArgs, PanelArgs, PauseArgs,
-    ShareArgs, ShareChange, ShowArgs, SupportArgs, UninstallArgs,
+    ActivityArgs, AppArgs, AppChange, ChangeArgs, DaemonArgs, DoctorArgs, ExplainArgs, PanelArgs,
+    PauseArgs, ShareArgs, ShareChange, ShowArgs, SupportArgs, UninstallArgs,
 };
 pub(crate) use values::{
     AccessWord, GoalSetting, Header, Limit, ShareWord, Size, duration, from_text,
@@ -107,6 +107,7 @@ pub(crate) enum Command {
     Pause(PauseArgs),
     /// Let go on what `peerlift pause` has stopped
     Resume(PauseArgs),
+    Change(ChangeArgs),
     Doctor(DoctorArgs),
     /// Check that this program and its records are as they should be
     VerifyInstall(ShowArgs),
@@ -163,6 +164,7 @@ impl Cli {
             Command::App(args) => args.json,
             Command::Completions { .. }
             | Command::Man { .. }
+            | Command::Change(_)
             | Command::Pause(_)
             | Command::Resume(_) => false,
         }

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use peerlift_model::PublisherId;
 
+use super::values::web_url;
 use crate::units::parse_duration;
 
 /// Run in the background: download, and share what you agreed to share
@@ -63,7 +64,7 @@ pub(crate) struct PanelArgs {
   peerlift doctor https://example.org/os.iso  look at that one")]
 pub(crate) struct DoctorArgs {
     /// What to look at in the network [default: what was downloaded last]
-    #[arg(value_name = "URL")]
+    #[arg(value_name = "URL", value_parser = web_url)]
     pub(crate) url: Option<url::Url>,
     /// Print it as JSON
     #[arg(long)]
@@ -156,6 +157,53 @@ pub(crate) struct PauseArgs {
     /// Uploads only: downloads go on
     #[arg(long)]
     pub(crate) sharing: bool,
+}
+
+/// Change a download in the background: who goes first, whether it gives way, or take it off the list
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).multiple(true)), after_help = "Examples:
+  peerlift change 3 --foreground      somebody waits for it now: it takes its share of the line
+  peerlift change 3 --background      it gives way to everything else again
+  peerlift change 3 --priority high   it goes before the others that wait
+  peerlift change 3 --remove          take it off the list; what is there of the file stays")]
+pub(crate) struct ChangeArgs {
+    /// Its number, as `peerlift status` shows it
+    #[arg(value_name = "DOWNLOAD")]
+    pub(crate) download: u64,
+    /// Who goes first among those that wait
+    #[arg(long, group = "what", value_name = "PRIORITY")]
+    pub(crate) priority: Option<Priority>,
+    /// Somebody waits for it: take a share of the line, as everything else does
+    #[arg(long, group = "what", conflicts_with = "background")]
+    pub(crate) foreground: bool,
+    /// Nobody waits for it: give way to everything else on the line
+    #[arg(long, group = "what")]
+    pub(crate) background: bool,
+    /// Take it off the list, and stop it where it runs or is shared
+    #[arg(long, group = "what", conflicts_with_all = ["priority", "foreground", "background"])]
+    pub(crate) remove: bool,
+}
+
+/// Who goes first.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Priority {
+    /// After all others
+    Low,
+    /// In the order in which they came
+    Normal,
+    /// Before all others
+    High,
+}
+
+impl Priority {
+    /// The API's word.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Normal => "normal",
+            Self::High => "high",
+        }
+    }
 }
 
 /// Gather what helps to find a fault, without secrets, into one file

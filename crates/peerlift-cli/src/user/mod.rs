@@ -3,6 +3,7 @@
 
 pub(crate) mod activity;
 pub(crate) mod app;
+pub(crate) mod change;
 pub(crate) mod daemon;
 pub(crate) mod doctor;
 pub(crate) mod explain;
@@ -108,6 +109,9 @@ impl User {
 /// The service has no room for what it was asked to keep (RFC 4918 §11.5).
 const INSUFFICIENT_STORAGE: u16 = 507;
 
+/// It knows nothing of that name or number.
+const NOT_FOUND: u16 = 404;
+
 fn unanswered(error: &LocalError) -> Failure {
     if let LocalError::Refused {
         status: INSUFFICIENT_STORAGE,
@@ -116,6 +120,13 @@ fn unanswered(error: &LocalError) -> Failure {
     {
         return Failure::caused(Exit::Storage, "the background service", error)
             .hint("make room on that disk, and it is kept");
+    }
+    if let LocalError::Refused {
+        status: NOT_FOUND, ..
+    } = error
+    {
+        return Failure::caused(Exit::Usage, "the background service", error)
+            .hint("`peerlift status` shows the downloads and their numbers");
     }
     Failure::caused(Exit::Other, "the background service", error)
         .hint("`peerlift daemon --stop` ends it; `peerlift doctor` looks for the reason")

@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod changed;
 mod commands;
 mod common;
 mod control;

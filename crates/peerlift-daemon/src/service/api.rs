@@ -87,6 +87,12 @@ struct NewPriority {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct NewForeground {
+    foreground: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Removal {
     confirm: bool,
 }
@@ -236,10 +242,11 @@ impl Api {
             Action::Remove | Action::Pause | Action::Resume | Action::SetPriority => {
                 self.change(action, number(part)?, bytes).await
             }
+            Action::SetForeground => self.set_foreground(number(part)?, bytes).await,
             Action::PauseAll | Action::ResumeAll => self.change_all(action).await,
             Action::PauseSharing | Action::ResumeSharing => {
                 let paused = action == Action::PauseSharing;
-                self.ask(move |service| service.steward.set_paused(paused))
+                self.ask(move |service| service.set_uploads_paused(paused))
                     .await?;
                 done()
             }
@@ -310,10 +317,17 @@ impl Api {
         done()
     }
 
+    async fn set_foreground(&self, id: DownloadId, bytes: &Bytes) -> Outcome {
+        let NewForeground { foreground } = body(bytes)?;
+        let changed = self.ask(move |service| service.set_foreground(id, foreground));
+        changed.await?.map_err(refused)?;
+        done()
+    }
+
     async fn change_all(&self, action: Action) -> Outcome {
         let paused = action == Action::PauseAll;
         self.ask(move |service| {
-            service.steward.set_paused(paused);
+            service.set_uploads_paused(paused);
             if paused {
                 let orders = service.change(|queue| queue.pause_all());
                 orders

@@ -1,6 +1,7 @@
 //! The task that owns the service's state: what it does and when. What its downloads tell is in
-//! `heard`, what it shows in `shown`.
+//! `heard`, what its user changes about them in `asked`, what it shows in `shown`.
 
+mod asked;
 mod heard;
 mod shown;
 
@@ -14,13 +15,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::questions::Met;
-use super::queue::{DownloadId, Item, Order, Phase, Queue, QueueError, Wanted};
+use super::queue::{DownloadId, Item, Order, Queue, QueueError, Wanted};
 use super::run::Options;
 use super::shared_files::SharedFiles;
 use super::task::{News, Task};
 use crate::activity::{ActivityLog, Happening};
 use crate::applications::Applications;
-use crate::consent::{Agreed, Answer, Consents};
+use crate::consent::{Agreed, Consents};
 use crate::explanations::{Explanation, shown_url};
 use crate::machine::{DiskGuard, Hours};
 use crate::state::StateFile;
@@ -198,6 +199,9 @@ impl Owner {
         let loaded = service.queue_file.load()?;
         service.queue = loaded.record;
         service.queue.wake();
+        service
+            .steward
+            .set_paused(service.queue.are_uploads_paused());
         if let Some(aside) = loaded.moved_aside {
             service.repaired(&format!(
                 "the list of downloads was damaged; it was moved to {}",
@@ -319,27 +323,6 @@ impl Service {
             Some(Order::Start(id)) => self.start(id),
             None => {}
         }
-    }
-
-    /// Stops sharing what its user no longer agrees to.
-    pub(super) fn review_consents(&mut self) {
-        let shared: Vec<DownloadId> = { self.queue.items() }
-            .filter(|item| matches!(item.phase, Phase::Sharing | Phase::Running))
-            .map(|item| item.id)
-            .collect();
-        for id in shared {
-            if let Some(active) = self.active.get(&id) {
-                active.stop.cancel();
-            }
-            // It begins again where it was, by the new answer.
-            self.again.insert(id);
-        }
-        let consents = Consents::at(self.options.home.consent()).standing();
-        self.shut = consents.is_ok_and(|answers| {
-            let off = |answer: &Answer| answer.share == Agreed::Off;
-            answers.iter().all(off)
-        });
-        self.go_on();
     }
 
     /// Starts what waited for a run before it to end. Where nothing is agreed to any more, all runs

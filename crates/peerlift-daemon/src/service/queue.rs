@@ -113,6 +113,9 @@ pub struct Queue {
     next: u64,
     /// Whether all rest.
     paused: bool,
+    /// Whether uploads rest. It is kept with the queue, which its user stops in the same breath.
+    #[serde(default)]
+    uploads_paused: bool,
     items: BTreeMap<DownloadId, Item>,
 }
 
@@ -268,6 +271,28 @@ impl Queue {
     #[must_use]
     pub fn is_paused(&self) -> bool {
         self.paused
+    }
+
+    /// Notes whether uploads rest.
+    pub fn set_uploads_paused(&mut self, paused: bool) {
+        self.uploads_paused = paused;
+    }
+
+    /// Whether uploads rest.
+    #[must_use]
+    pub fn are_uploads_paused(&self) -> bool {
+        self.uploads_paused
+    }
+
+    /// Changes whether its user waits for it. True: it runs, and does so the other way so far.
+    ///
+    /// # Errors
+    ///
+    /// A [`QueueError`] when there is none, or it is over.
+    pub fn set_foreground(&mut self, id: DownloadId, foreground: bool) -> Result<bool, QueueError> {
+        let item = self.unfinished(id)?;
+        let was = std::mem::replace(&mut item.wanted.foreground, foreground);
+        Ok(was != foreground && item.phase == Phase::Running)
     }
 
     /// Changes who goes first.

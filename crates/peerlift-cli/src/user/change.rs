@@ -1,0 +1,32 @@
+//! `peerlift change`: a download in the background is to go otherwise from now on.
+
+use serde_json::{Value, json};
+
+use super::User;
+use crate::args::ChangeArgs;
+use crate::failure::{Exit, Failure};
+
+/// Changes it.
+pub(crate) fn run(args: &ChangeArgs, user: &User) -> Result<Exit, Failure> {
+    let path = format!("/v1/downloads/{}", args.download);
+    for (method, part, content) in requests(args) {
+        user.demand(method, &format!("{path}{part}"), content)?;
+    }
+    Ok(Exit::Fine)
+}
+
+fn requests(args: &ChangeArgs) -> Vec<(&'static str, &'static str, Option<Value>)> {
+    if args.remove {
+        return vec![("DELETE", "", None)];
+    }
+    let mut requests = Vec::new();
+    if let Some(priority) = args.priority {
+        let content = json!({"priority": priority.word()});
+        requests.push(("PUT", "/priority", Some(content)));
+    }
+    if args.foreground || args.background {
+        let content = json!({"foreground": args.foreground});
+        requests.push(("PUT", "/foreground", Some(content)));
+    }
+    requests
+}
