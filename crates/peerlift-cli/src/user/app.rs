@@ -57,6 +57,9 @@ fn list(applications: &Applications, as_json: bool) -> Result<Exit, Failure> {
     if as_json {
         return print_json(&list).map(|()| Exit::Fine);
     }
+    if list.is_empty() {
+        print("No application uses Peerlift.\n")?;
+    }
     for application in list {
         let name = printable(&application.name);
         print(format_args!(

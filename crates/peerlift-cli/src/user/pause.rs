@@ -2,6 +2,7 @@
 
 use super::User;
 use crate::args::PauseArgs;
+use crate::console::print;
 use crate::failure::{Exit, Failure};
 
 /// Stops or lets go on.
@@ -11,5 +12,28 @@ pub(crate) fn run(args: &PauseArgs, word: &str, user: &User) -> Result<Exit, Fai
         None if args.sharing => format!("/v1/sharing/{word}"),
         None => format!("/v1/{word}"),
     };
-    user.demand("POST", &path, None).map(|_| Exit::Fine)
+    if user.ask("POST", &path, None)?.is_none() {
+        let text = format!("nothing runs in the background, so there is nothing to {word}");
+        return Err(Failure::new(Exit::Other, text)
+            .hint("what `peerlift get` does in a terminal ends with Ctrl-C there"));
+    }
+    print(format_args!("{}\n", told(args, word))).map(|()| Exit::Fine)
+}
+
+/// What holds from now on.
+fn told(args: &PauseArgs, word: &str) -> String {
+    let rests = word == "pause";
+    match (args.download, args.sharing) {
+        (Some(id), _) if rests => format!("Download {id} rests until `peerlift resume {id}`."),
+        (Some(id), _) => format!("Download {id} may go on."),
+        (None, true) if rests => {
+            "All uploads rest until `peerlift resume`, also after a restart.".to_owned()
+        }
+        (None, true) => "Uploads may go on.".to_owned(),
+        (None, false) if rests => {
+            "All downloads and uploads rest until `peerlift resume`, also after a restart."
+                .to_owned()
+        }
+        (None, false) => "Downloads and uploads may go on.".to_owned(),
+    }
 }

@@ -60,7 +60,7 @@ fn text(sharing: &Sharing) -> String {
     );
     let _ = writeln!(
         text,
-        "Limits: {} bytes sent for each one received, {} of one file, {} % of the uplink.",
+        "Limits: at most {} times what was received, {} of one file, {} % of the uplink.",
         limits.ratio,
         Bytes(limits.object_bytes),
         sharing.uplink_percent,

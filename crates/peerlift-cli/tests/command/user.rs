@@ -261,7 +261,7 @@ fn there_is_one_service_and_it_ends_when_told() {
     assert_eq!(json(&world, &["status"])["running"], false);
     world
         .run(["pause"])
-        .failed(1, &["does not run", "peerlift daemon"]);
+        .failed(1, &["nothing runs in the background", "Ctrl-C"]);
 }
 
 #[test]
@@ -357,6 +357,12 @@ fn removal_leaves_the_marker_and_nothing_else_and_is_final() {
         .run(["app", "register", "org.example.game"])
         .failed(1, &["removed", "--allow-again"]);
     world
+        .run(["app", "release", "org.example.game"])
+        .failed(1, &["no application"]);
+    let text = world.run(["app", "list"]).fine().text();
+    assert_eq!(text, "No application uses Peerlift.\n");
+    assert!(!world.data("applications.lock").exists(), "it left a trace");
+    world
         .run(["daemon"])
         .failed(1, &["removed", "--allow-again"]);
     world
@@ -370,6 +376,7 @@ fn removal_leaves_the_marker_and_nothing_else_and_is_final() {
         "a download after the removal leaves no record"
     );
     world.run(["daemon", "--allow-again"]).fine();
+    assert_eq!(json(&world, &["activity"])["intact"], true);
     world.run(["app", "register", "org.example.game"]).fine();
 }
 
