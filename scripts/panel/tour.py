@@ -40,6 +40,7 @@ class Tour:
             self.a_yes_opens_a_door,
             self.a_yes_is_taken_back_by_a_click,
             self.a_download_is_paused_and_goes_on,
+            self.a_download_that_runs_takes_its_share_of_the_line,
             self.everything_is_paused_and_goes_on,
             self.applications_are_listed,
             self.settings_are_kept_and_nonsense_is_not,
@@ -177,6 +178,14 @@ class Tour:
         self.page.get_by_role("button", name="Go on: example-os.iso").click()
         expect(self.page.locator("#under-way .badge")).to_have_text("downloading")
         assert self.world.first()["state"] == "running"
+
+    def a_download_that_runs_takes_its_share_of_the_line(self):
+        manners = self.page.get_by_label("What it does to the line: example-os.iso")
+        expect(manners).to_have_value("background")
+        manners.select_option("foreground")
+        expect(self.page.locator("#live")).to_have_text("example-os.iso takes its share of the line")
+        assert self.world.first()["wanted"]["foreground"] is True
+        expect(self.page.locator("#under-way .badge")).to_have_text("downloading")
 
     def everything_is_paused_and_goes_on(self):
         self.page.get_by_role("button", name="Pause everything").click()

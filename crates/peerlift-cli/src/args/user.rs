@@ -161,7 +161,7 @@ pub(crate) struct PauseArgs {
 
 /// Change a download in the background: who goes first, whether it gives way, or take it off the list
 #[derive(Debug, Args)]
-#[command(group(clap::ArgGroup::new("what").required(true).multiple(true)), after_help = "Examples:
+#[command(after_help = "Examples:
   peerlift change 3 --foreground      somebody waits for it now: it takes its share of the line
   peerlift change 3 --background      it gives way to everything else again
   peerlift change 3 --priority high   it goes before the others that wait
@@ -171,16 +171,16 @@ pub(crate) struct ChangeArgs {
     #[arg(value_name = "DOWNLOAD")]
     pub(crate) download: u64,
     /// Who goes first among those that wait
-    #[arg(long, group = "what", value_name = "PRIORITY")]
+    #[arg(long, value_name = "PRIORITY")]
     pub(crate) priority: Option<Priority>,
     /// Somebody waits for it: take a share of the line, as everything else does
-    #[arg(long, group = "what", conflicts_with = "background")]
+    #[arg(long, conflicts_with = "background")]
     pub(crate) foreground: bool,
     /// Nobody waits for it: give way to everything else on the line
-    #[arg(long, group = "what")]
+    #[arg(long)]
     pub(crate) background: bool,
     /// Take it off the list, and stop it where it runs or is shared
-    #[arg(long, group = "what", conflicts_with_all = ["priority", "foreground", "background"])]
+    #[arg(long, conflicts_with_all = ["priority", "foreground", "background"])]
     pub(crate) remove: bool,
 }
 

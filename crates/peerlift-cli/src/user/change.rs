@@ -9,6 +9,12 @@ use crate::failure::{Exit, Failure};
 /// Changes it.
 pub(crate) fn run(args: &ChangeArgs, user: &User) -> Result<Exit, Failure> {
     let path = format!("/v1/downloads/{}", args.download);
+    if requests(args).is_empty() {
+        return Err(
+            Failure::new(Exit::Usage, "it was not said what is to change")
+                .hint("say --foreground, --background, --priority or --remove"),
+        );
+    }
     for (method, part, content) in requests(args) {
         user.demand(method, &format!("{path}{part}"), content)?;
     }

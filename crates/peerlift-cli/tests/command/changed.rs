@@ -40,10 +40,9 @@ fn a_download_that_runs_gives_way_no_more_and_goes_on_where_it_was() {
 #[test]
 fn what_is_to_change_has_to_be_said() {
     let world = World::new();
-    world.run(["change", "1"]).failed(2, &["--foreground"]);
     world
-        .run(["change", "1", "--foreground", "--background"])
-        .failed(2, &["cannot be used with"]);
+        .run(["change", "1"])
+        .failed(2, &["what is to change", "--foreground"]);
     world
         .run(["change", "1", "--priority", "high"])
         .failed(1, &["does not run", "peerlift daemon"]);
