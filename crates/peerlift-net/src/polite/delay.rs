@@ -49,6 +49,11 @@ impl LinkDelay {
         }
     }
 
+    /// The latest round-trip time.
+    pub(super) fn latest(&self) -> Duration {
+        self.recent.back().map_or(Duration::ZERO, |(_, rtt)| *rtt)
+    }
+
     /// The time on the way without any queue, as far as it is known.
     pub(super) fn base(&self) -> Duration {
         self.least.iter().min().copied().unwrap_or_default()

@@ -61,7 +61,7 @@ struct Meter {
 impl<K> Default for Intake<K> {
     fn default() -> Self {
         Self {
-            ledbat: Ledbat::new(TARGET_USUAL).wary(),
+            ledbat: Ledbat::new(TARGET_USUAL),
             line: Line::default(),
             rtt: METER,
             bucket: Bucket::default(),
@@ -83,9 +83,8 @@ impl<K: Ord + Copy> Intake<K> {
         let limited = self.is_in_use() || self.ledbat.is_aside();
         self.ledbat
             .delivered(now, arrival.bytes, queueing, base, limited);
-        if self.ledbat.is_pausing() || queueing <= TARGET_USUAL / 8 {
-            self.line.season(now);
-        }
+        let is_short = queueing <= TARGET_USUAL / 8;
+        self.line.season(now, way, is_short);
     }
 
     /// Takes note that something was lost on a way.
@@ -134,13 +133,13 @@ impl<K: Ord + Copy> Intake<K> {
     }
 
     /// Whether `bytes` that are here may be taken in now, which makes room for more; if not, when to
-    /// ask again. While nobody knows how long packets wait, nothing is held up.
+    /// ask again. While nobody is heard, nothing is held up.
     ///
     /// # Errors
     ///
     /// The moment at which there is room at the current rate.
     pub fn admit(&mut self, now: Timestamp, bytes: usize) -> Result<(), Timestamp> {
-        if self.line.queue(now).is_some() {
+        if self.line.is_heard(now) {
             if self.ledbat.is_aside() {
                 let again = self.admitted_at + FEELER_INTERVAL;
                 if now < again {

@@ -148,9 +148,8 @@ impl Scavenger {
             .is_some_and(|at| now.since(at) <= 2 * self.rtt);
         self.ledbat
             .delivered(now, delivery.bytes, queueing, base, limited);
-        if self.ledbat.is_pausing() || queueing <= TARGET_USUAL / 8 {
-            self.line.season(now);
-        }
+        let is_short = queueing <= TARGET_USUAL / 8;
+        self.line.season(now, number, is_short);
     }
 
     /// Takes note that the transport of a link no longer waits for `bytes` that it has sent.
