@@ -9,6 +9,9 @@ use std::{io, ptr};
 use super::scavenger::Delivery;
 use super::uplink::LinkSensor;
 
+/// What one round-trip time changes the smoothed one by: RFC 6298 §2.
+const RTT_GAIN: f64 = 0.125;
+
 /// Asks a socket. It holds a descriptor of its own, so it has to go when the link goes.
 #[derive(Debug)]
 pub(super) struct SocketSensor {
@@ -23,6 +26,9 @@ struct Seen {
     sent: u64,
     acknowledged: u64,
     retransmitted: u32,
+    /// Packets that arrived, and the smoothed round-trip time.
+    packets: u32,
+    smooth: Duration,
 }
 
 impl SocketSensor {
@@ -50,6 +56,8 @@ impl SocketSensor {
             sent,
             acknowledged,
             retransmitted: info.tcpi_total_retrans,
+            packets: info.tcpi_delivered,
+            smooth: Duration::from_micros(info.tcpi_rtt.into()),
         };
         let before = {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -61,7 +69,7 @@ impl SocketSensor {
         if now.acknowledged > before.acknowledged {
             self.sensor.delivered(Delivery {
                 bytes: now.acknowledged - before.acknowledged,
-                rtt: Duration::from_micros(info.tcpi_rtt.into()),
+                rtt: lately(&before, &now),
                 rtt_least: Some(Duration::from_micros(info.tcpi_min_rtt.into())),
                 in_flight: sent.saturating_sub(acknowledged),
             });
@@ -70,6 +78,21 @@ impl SocketSensor {
             self.sensor.lost();
         }
     }
+}
+
+/// The round-trip time of what was acknowledged between two looks.
+///
+/// The kernel tells a mean in which each acknowledgement counts for an eighth (RFC 6298 §2): on a link of
+/// which little is asked it shows a queue seconds after it has gone. How far the mean moved says how far
+/// away the times were that moved it; as many as there were packets is the most that can have been.
+fn lately(before: &Seen, now: &Seen) -> Duration {
+    let packets = now.packets.wrapping_sub(before.packets).clamp(1, 64);
+    if before.smooth.is_zero() {
+        return now.smooth;
+    }
+    let kept = (1.0 - RTT_GAIN).powf(packets.into());
+    let moved = (now.smooth.as_secs_f64() - before.smooth.as_secs_f64()) / (1.0 - kept);
+    Duration::from_secs_f64((before.smooth.as_secs_f64() + moved).max(0.0))
 }
 
 /// `TCP_INFO` of tcp(7). Fields that an old kernel does not know are zero: Linux 4.19 knows all
@@ -122,6 +145,41 @@ mod tests {
         assert_eq!(info.tcpi_bytes_sent, 1000);
         assert!(info.tcpi_bytes_acked >= 1000, "{}", info.tcpi_bytes_acked);
         assert!(info.tcpi_min_rtt > 0 && info.tcpi_rtt > 0);
+    }
+
+    #[test]
+    fn what_moved_a_mean_is_found_again() {
+        let seen = |packets, smooth_us: f64| Seen {
+            packets,
+            smooth: Duration::from_secs_f64(smooth_us / 1e6),
+            ..Seen::default()
+        };
+        let ms = |time: Duration| (time + Duration::from_micros(500)).as_millis();
+        assert_eq!(ms(lately(&seen(0, 0.0), &seen(3, 40e3))), 40, "the first");
+        // One packet that took 100 ms, then three of 40 ms.
+        let mut smooth = 40e3;
+        let mut before = seen(1, smooth);
+        for (packets, took_ms) in [(1, 100_u32), (3, 40)] {
+            let took = f64::from(took_ms) * 1e3;
+            for _ in 0..packets {
+                smooth += (took - smooth) * RTT_GAIN;
+            }
+            let now = seen(before.packets + packets, smooth);
+            assert_eq!(ms(lately(&before, &now)), took_ms.into());
+            before = now;
+        }
+        // Fewer acknowledgements than packets: it is between what is told and what was.
+        let now = seen(
+            before.packets + 2,
+            before.smooth.as_secs_f64() * 1e6 + 10e3 / 8.0,
+        );
+        let told = ms(lately(&before, &now));
+        assert!(
+            (ms(now.smooth)..ms(before.smooth) + 10).contains(&told),
+            "{told}"
+        );
+        // The kernel rounds; nothing goes below zero.
+        assert_eq!(ms(lately(&seen(1, 40e3), &seen(2, 1.0))), 0);
     }
 
     #[test]
