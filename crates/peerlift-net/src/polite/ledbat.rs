@@ -34,28 +34,32 @@ const QUEUE_OF_FREE_LINE: f64 = 0.25;
 /// fast as in the beginning. A flow that goes by loss leaves a queue at all times.
 const FREE_ROUND_TRIPS: u32 = 8;
 
-/// The queue stayed too long for so many round trips, although we get through
-const CONTENDED_ROUND_TRIPS: u32 = 4;
+/// Whoever stands aside believes sooner that the line is free: after two of its feelers. Its equals pause
+/// for so long now and then, so that all get their turns; who goes by loss leaves a queue.
+const FREE_ROUND_TRIPS_ASIDE: u32 = 3;
 
-/// only this part of what we did: then it is not our queue. The window would not tell: what a slow
-/// start has put into the queue too much is taken back from it, and the line stays full of ours.
-const LEFT_TO_US: f64 = 0.5;
+/// For so many round trips there is a queue, though not as long as the target, and
+const CROWDED_ROUND_TRIPS: u32 = 6;
 
-/// A queue that is there for so many round trips, though not as long as the target, is somebody else's
-/// as well, where so much less gets through than once did: who begins carefully (HyStart, RFC 9406)
-/// leaves it so short for many seconds.
-const CROWDED_ROUND_TRIPS: u32 = 8;
+/// this part of what once got through is the most that does: then somebody else sends as well, and will
+/// want more. Who begins carefully (HyStart, RFC 9406) leaves the queue so short for many seconds, and
+/// has half of the line beside us until then.
+const LEFT_IN_CROWD: f64 = 0.6;
 
-/// What once got through counts less each time that it made us stand aside: the line may have changed.
+/// What once got through counts less each time that the queue was gone while it stood aside, as the line may
+/// have become slower, or whoever fills it makes room for an equal; and
 const BEST_REMEMBERED: f64 = 0.75;
+
+/// a little less each time that a short queue stays for long, which may be a way that became longer.
+const BEST_REMEMBERED_AFTER_CALM: f64 = 0.9;
 
 /// Rates are those of two round trips, but of no less than this.
 const METER_MIN: Duration = Duration::from_millis(200);
 
-/// With a queue below the target for so long whoever filled it has gone, or gives way as we do.
-/// Flows that go by loss come back to a full queue sooner: CUBIC on a home's uplink in two to four
-/// seconds (RFC 9438 §5.1), of which it spends half above the target.
-const CALM: Duration = Duration::from_secs(3);
+/// With a queue below the target for so long whoever filled it gives way as we do, or the way became
+/// longer. Flows that go by loss come back to a full queue sooner: CUBIC on a home's uplink in two to four
+/// seconds (RFC 9438 §5.1), and once in eight where it began carefully.
+const CALM: Duration = Duration::from_secs(10);
 
 /// What was too much for the line is not gone back to at once, but nearly.
 const BELOW_TOO_MUCH: f64 = 0.75;
@@ -66,6 +70,11 @@ const SLOWDOWN_SHARE: u32 = 9;
 /// comes not more often than this. Ten to fifteen seconds are short beside the life of a base
 /// delay, and with slow starts of half a second cost 4 % of an idle line.
 const SLOWDOWN_INTERVAL_MIN: Duration = Duration::from_secs(12);
+
+/// Every fifth slowdown is long: an equal that stands aside finds the line free, and fills it. So all get
+/// their turns, for a fortieth of the time.
+const SLOWDOWNS_A_TURN: u32 = 5;
+const ROOM_FOR_EQUALS: Duration = Duration::from_millis(1500);
 
 /// The queue may make up this part of the window that is taken back in one round trip.
 const DECREASE_MAX: f64 = 0.5;
@@ -93,12 +102,12 @@ pub struct Ledbat {
     phase: Phase,
     /// Since when the line has been free.
     free_since: Option<Timestamp>,
-    /// Since when the queue has been longer than the target, or nearly so.
-    over: Option<Over>,
-    /// Whether a short queue that stays is a sign of others, too.
-    wary: bool,
-    /// Since when there has been a queue.
-    queue_since: Option<Timestamp>,
+    /// Whether the queue was longer than the target, and has not been much shorter since.
+    is_over: bool,
+    /// Since when there has been a queue, and little of what passed was ours.
+    crowded_since: Option<Timestamp>,
+    /// How often it has paused.
+    slowdowns: u32,
     /// The most bytes a second that got through.
     rate_best: f64,
     meter: Meter,
@@ -119,14 +128,6 @@ enum Phase {
     /// Somebody else fills the line: nothing but a feeler, until the queue has been shorter than
     /// the target for a while.
     Aside { calm_since: Option<Timestamp> },
-}
-
-/// A queue that is longer than the target.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Over {
-    since: Timestamp,
-    /// The most bytes a second that got through meanwhile.
-    rate: f64,
 }
 
 /// Bytes a second that arrive.
@@ -159,20 +160,13 @@ impl Ledbat {
             threshold: WINDOW_MAX,
             phase: Phase::SlowStart,
             free_since: None,
-            over: None,
-            wary: false,
-            queue_since: None,
+            is_over: false,
+            crowded_since: None,
+            slowdowns: 0,
             rate_best: 0.0,
             meter: Meter::default(),
             forgiving_until: Timestamp::ZERO,
         }
-    }
-
-    /// The same, standing aside for those who begin carefully, too. It stands aside for its equals as
-    /// well: of several that give way on one line all but one come short.
-    #[must_use]
-    pub fn wary(self) -> Self {
-        Self { wary: true, ..self }
     }
 
     /// Bytes that may be on their way: at least one packet.
@@ -193,7 +187,7 @@ impl Ledbat {
 
     /// Whether it pauses, so that queues can drain.
     #[must_use]
-    pub fn is_pausing(&self) -> bool {
+    fn is_pausing(&self) -> bool {
         matches!(self.phase, Phase::Slowdown { .. })
     }
 
@@ -225,25 +219,23 @@ impl Ledbat {
         let gain = gain(self.target, base);
         let growth = if limited { bytes as f64 } else { 0.0 };
         self.meter.count(now, bytes, rtt);
-        let contended =
-            self.is_contended(now, load, rtt, limited) || self.is_crowded(now, load, rtt, limited);
+        let crowded = self.is_crowded(now, load, rtt, limited);
         match self.phase {
             Phase::SlowStart if load > SLOW_START_END || self.window >= self.threshold => {
                 self.settle(now + 2 * rtt);
             }
             Phase::SlowStart => self.window += gain * growth,
             Phase::Steady { slowdown_at } if self.pauses && now >= slowdown_at => {
-                self.slow_down(now, rtt)
+                self.slow_down(now, rtt);
             }
-            Phase::Steady { .. } if contended => {
+            Phase::Steady { .. } if crowded => {
                 self.window = floor();
-                self.rate_best *= BEST_REMEMBERED;
-                self.queue_since = None;
+                self.crowded_since = None;
                 self.phase = Phase::Aside { calm_since: None };
             }
             Phase::Steady { .. } => {
                 let fast = self.may_grow_fast(now, load, rtt);
-                self.adapt(now, bytes, load, gain, growth, fast);
+                self.adapt(bytes, load, gain, growth, fast);
             }
             Phase::Aside { calm_since } => self.wait_aside(now, load, rtt, calm_since),
             Phase::Slowdown { began, until } => {
@@ -290,40 +282,29 @@ impl Ledbat {
         self.threshold = self.window;
         self.window = floor();
         // What gets through less for that is no sign of others.
-        (self.over, self.queue_since) = (None, None);
-        let until = now + 2 * rtt;
+        self.crowded_since = None;
+        self.slowdowns = self.slowdowns.wrapping_add(1);
+        let makes_room = self.slowdowns.is_multiple_of(SLOWDOWNS_A_TURN);
+        let long = if makes_room {
+            ROOM_FOR_EQUALS
+        } else {
+            Duration::ZERO
+        };
+        let until = now + long.max(2 * rtt);
         self.phase = Phase::Slowdown { began: now, until };
     }
 
-    /// Whether the queue is somebody else's. What the user waits for may fill it as well, and has
-    /// no other that it must give way to.
-    fn is_contended(&mut self, now: Timestamp, load: f64, rtt: Duration, limited: bool) -> bool {
-        // Who has little to send gets little through.
-        if load < SLOW_START_END || !limited {
-            self.over = None;
-        }
-        let rate = self.meter.rate;
-        let Some(over) = &mut self.over else {
-            return false;
-        };
-        over.rate = over.rate.max(rate);
-        self.pauses
-            && now.since(over.since) > CONTENDED_ROUND_TRIPS * rtt
-            && rate <= over.rate * LEFT_TO_US
-    }
-
-    /// Whether there is a queue all the time, and little of what passes is ours.
+    /// Whether there is a queue all the time, and little of what passes is ours: then it is somebody
+    /// else's. What the user waits for may fill it as well, and has no other that it must give way to.
     fn is_crowded(&mut self, now: Timestamp, load: f64, rtt: Duration, limited: bool) -> bool {
         self.rate_best = self.rate_best.max(self.meter.rate);
-        if load < QUEUE_OF_FREE_LINE || !limited {
-            self.queue_since = None;
+        let is_little = self.meter.rate <= self.rate_best * LEFT_IN_CROWD;
+        if load < QUEUE_OF_FREE_LINE || !limited || !is_little {
+            self.crowded_since = None;
             return false;
         }
-        let since = *self.queue_since.get_or_insert(now);
-        self.wary
-            && self.pauses
-            && now.since(since) > CROWDED_ROUND_TRIPS * rtt
-            && self.meter.rate <= self.rate_best * LEFT_TO_US
+        let since = *self.crowded_since.get_or_insert(now);
+        self.pauses && now.since(since) > CROWDED_ROUND_TRIPS * rtt
     }
 
     fn wait_aside(
@@ -335,9 +316,11 @@ impl Ledbat {
     ) {
         let calm_since = (load <= 1.0).then(|| calm_since.unwrap_or(now));
         let calm = calm_since.is_some_and(|since| now.since(since) >= CALM);
-        let free = self.is_free(now, load, rtt);
-        if calm || free || !self.pauses {
-            (self.over, self.queue_since) = (None, None);
+        if self.is_free(now, load, FREE_ROUND_TRIPS_ASIDE * rtt) {
+            self.rate_best *= BEST_REMEMBERED;
+            self.phase = Phase::SlowStart;
+        } else if calm || !self.pauses {
+            self.rate_best *= BEST_REMEMBERED_AFTER_CALM;
             self.settle(now + SLOWDOWN_INTERVAL_MIN);
         } else {
             self.phase = Phase::Aside { calm_since };
@@ -346,32 +329,32 @@ impl Ledbat {
 
     /// Whether there is so much room that growth in packets would take too long.
     fn may_grow_fast(&mut self, now: Timestamp, load: f64, rtt: Duration) -> bool {
-        let free = self.is_free(now, load, rtt);
+        let free = self.is_free(now, load, FREE_ROUND_TRIPS * rtt);
         free || (load < QUEUE_OF_FREE_LINE && self.window < self.threshold)
     }
 
     /// Whether the line has been free for a while.
-    fn is_free(&mut self, now: Timestamp, load: f64, rtt: Duration) -> bool {
+    fn is_free(&mut self, now: Timestamp, load: f64, long: Duration) -> bool {
         if load >= QUEUE_OF_FREE_LINE {
             self.free_since = None;
             return false;
         }
         let since = *self.free_since.get_or_insert(now);
-        now.since(since) > FREE_ROUND_TRIPS * rtt
+        now.since(since) > long
     }
 
     /// Draft §4.2: growth by the gain, decrease by the window. Growth ends softly at the target,
     /// as in RFC 6817 §2.4.2, so that little of it happens beside others whose queue comes and
     /// goes around it.
-    fn adapt(&mut self, now: Timestamp, bytes: u64, load: f64, gain: f64, growth: f64, fast: bool) {
+    fn adapt(&mut self, bytes: u64, load: f64, gain: f64, growth: f64, fast: bool) {
+        self.is_over &= load >= SLOW_START_END && growth > 0.0;
         let round_trips = (bytes as f64 / self.window).min(1.0);
         let segment = gain * SEGMENT_BYTES as f64;
         if load > 1.0 {
-            if self.over.is_none() {
+            if !self.is_over {
                 self.threshold = self.window * BELOW_TOO_MUCH;
-                let rate = self.meter.rate;
-                self.over = Some(Over { since: now, rate });
             }
+            self.is_over = true;
             let change = segment - self.window * (load - 1.0);
             self.window += round_trips * change.max(-DECREASE_MAX * self.window);
         } else if fast {

@@ -152,6 +152,8 @@ pub(crate) struct Line {
     pub(crate) stray_loss_every: Option<u64>,
     /// How much longer the way is from a second on.
     pub(crate) longer: Option<(Duration, Duration)>,
+    /// What part of its rate is left from a second on.
+    pub(crate) slower: Option<(Duration, f64)>,
     queue: VecDeque<Packet>,
     credit: f64,
     passed: u64,
@@ -170,6 +172,7 @@ impl Line {
             queue_packets,
             stray_loss_every: None,
             longer: None,
+            slower: None,
             queue: VecDeque::new(),
             credit: 0.0,
             passed: 0,
@@ -231,7 +234,11 @@ impl Line {
     }
 
     fn forward(&mut self, flows: &[Flow], now: Timestamp) {
-        self.credit += self.bytes_per_s * STEP.as_secs_f64();
+        let left = self
+            .slower
+            .filter(|(from, _)| now.since(Timestamp::ZERO) >= *from)
+            .map_or(1.0, |(_, left)| left);
+        self.credit += left * self.bytes_per_s * STEP.as_secs_f64();
         while self.credit >= SEGMENT_BYTES as f64 {
             let Some(packet) = self.queue.pop_front() else {
                 self.credit = 0.0;
@@ -264,8 +271,10 @@ impl Line {
                     let in_flight = flow.in_flight.entry(packet.link).or_default();
                     *in_flight -= SEGMENT_BYTES;
                     let smooth = flow.smooth.entry(packet.link).or_insert(rtt);
+                    // Half of what the kernel has smoothed away is found again.
+                    let told = (*smooth + rtt) / 2;
                     *smooth = (*smooth * 7 + rtt) / 8;
-                    let rtt = if flow.smoothed { *smooth } else { rtt };
+                    let rtt = if flow.smoothed { told } else { rtt };
                     let link = LinkNumber(packet.link);
                     if arrived {
                         let delivery = Delivery {
