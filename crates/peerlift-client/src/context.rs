@@ -14,6 +14,7 @@ use crate::fetch_edge::FetchFault;
 use crate::fetch_peer::PeerFault;
 use crate::limiter::Limiter;
 use crate::peers::LinkEvent;
+use crate::split::Part;
 use crate::storage::Storage;
 use crate::uploads::Uploads;
 
@@ -27,6 +28,8 @@ pub(crate) struct Context {
     pub(crate) downlink: Downlink,
     pub(crate) limit_up: Arc<Limiter>,
     pub(crate) uploads: Uploads,
+    /// The object's part of them.
+    pub(crate) part: Part,
     /// Held by the request that fetches an outboard whole, so that it is done once.
     pub(crate) outboard: tokio::sync::Mutex<()>,
     inputs: mpsc::Sender<Input>,
@@ -89,6 +92,7 @@ impl Context {
             limit_down,
             downlink,
             limit_up,
+            part: uploads.part(),
             uploads,
             outboard: tokio::sync::Mutex::default(),
             inputs,

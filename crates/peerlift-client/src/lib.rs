@@ -57,6 +57,7 @@ mod provenance;
 mod request;
 mod serve;
 mod single;
+mod split;
 mod storage;
 mod stream;
 mod transfer;

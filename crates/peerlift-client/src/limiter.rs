@@ -54,7 +54,8 @@ impl Limiter {
         sleep_until(due - BURST).await;
     }
 
-    fn rate(&self) -> Option<Rate> {
+    /// The cap.
+    pub(crate) fn rate(&self) -> Option<Rate> {
         *self.rate.lock().unwrap_or_else(|e| e.into_inner())
     }
 }

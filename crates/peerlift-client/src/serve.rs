@@ -51,6 +51,7 @@ async fn try_send(
         let step = encoded.split_to(encoded.len().min(most));
         let bytes = step.len() as u64;
         context.limit_up.pass(step.len()).await;
+        context.part.pass(step.len()).await;
         if !context.uploads.pass(object, step.len()).await {
             context.tell(Input::UploadsSpent).await;
             // Dropping the reply resets its stream.

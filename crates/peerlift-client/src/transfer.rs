@@ -37,6 +37,7 @@ use crate::introducer::Meeting;
 use crate::peers::{PeerCounts, Peers};
 use crate::progress::Progress;
 use crate::provenance::{Ledger, Provenance, SourceKind, edge_name};
+use crate::split::Part;
 use watchdog::{Patience, Watchdog};
 
 pub(crate) use verdict::{Verdict, judge};
@@ -512,7 +513,15 @@ impl Transfer {
         }
     }
 
+    /// Says what the object needs of an uplink that it shares with others.
+    fn claim_uplink(&self, status: &Status) {
+        let need = self.swarm.need(Part::demand(status.rate_up));
+        let context = &self.context;
+        context.part.tell(need, context.uploads.rate());
+    }
+
     fn publish(&mut self, status: &Status, seeding: bool) {
+        self.claim_uplink(status);
         let snapshot = Snapshot {
             size: Some(status.size),
             done: status.done,

@@ -12,6 +12,7 @@ use peerlift_net::polite::Uplink;
 use tokio::sync::watch;
 
 use crate::limiter::Limiter;
+use crate::split::{Part, Split};
 
 /// The answer of an [`UploadBudget`].
 pub type Taking<'a> = Pin<Box<dyn Future<Output = bool> + Send + 'a>>;
@@ -32,6 +33,7 @@ pub struct Uploads {
     budget: Option<Arc<dyn UploadBudget>>,
     limit: Arc<Limiter>,
     uplink: Uplink,
+    split: Arc<Split>,
 }
 
 impl Uploads {
@@ -43,6 +45,7 @@ impl Uploads {
             budget: None,
             limit: Arc::new(Limiter::new(None)),
             uplink: Uplink::plain(),
+            split: Arc::default(),
         }
     }
 
@@ -83,6 +86,21 @@ impl Uploads {
     /// The line, as far as it is shared with others.
     pub(crate) fn uplink(&self) -> &Uplink {
         &self.uplink
+    }
+
+    /// How fast all uploads together may be, as far as that is known: by the cap, and by what others
+    /// leave of the line.
+    pub(crate) fn rate(&self) -> Option<Rate> {
+        self.limit
+            .rate()
+            .into_iter()
+            .chain(self.uplink.rate())
+            .min()
+    }
+
+    /// A part of that for one object.
+    pub(crate) fn part(&self) -> Part {
+        self.split.join()
     }
 
     /// Tells when the switch is used.

@@ -133,6 +133,12 @@ impl Serving {
             .is_some_and(|client| client.running > 0)
     }
 
+    /// The peers that wait for something, or get it.
+    pub(crate) fn askers(&self) -> usize {
+        let asks = |client: &&Client| client.running > 0 || !client.waiting.is_empty();
+        self.clients.values().filter(asks).count()
+    }
+
     /// How many run.
     pub(crate) fn running(&self) -> usize {
         self.running

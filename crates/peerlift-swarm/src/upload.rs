@@ -1,9 +1,9 @@
 //! What follows when peers ask us, and what they are told about us.
 
-use peerlift_model::{GroupRange, Timestamp};
+use peerlift_model::{GroupRange, Rate, Timestamp};
 
 use crate::swarm::Swarm;
-use crate::{Output, Refusal, ServeId, SourceId};
+use crate::{Need, Output, Refusal, ServeId, SourceId};
 
 impl Swarm {
     /// The fair share of the edge is told anew when it has changed by one part in so many.
@@ -46,6 +46,17 @@ impl Swarm {
         let running = self.serving.all().map(|serve| Output::StopServe { serve });
         self.outputs.extend(running);
         self.announcer.take(now, true);
+    }
+
+    /// What the object needs of an uplink that several share, when those who ask for it could take
+    /// `demand`. Costs one look at every piece.
+    #[must_use]
+    pub fn need(&self, demand: Rate) -> Need {
+        Need {
+            askers: u32::try_from(self.serving.askers()).unwrap_or(u32::MAX),
+            copies: self.rarity.fewest_copies(self.layout.all_groups()),
+            demand,
+        }
     }
 
     pub(crate) fn start_uploads(&mut self) {
