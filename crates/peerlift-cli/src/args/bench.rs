@@ -59,6 +59,10 @@ pub(crate) struct BenchControlArgs {
     /// [default: none]
     #[arg(long, value_name = "URL")]
     pub(crate) directory: Option<DirectoryUrl>,
+    /// Queries a second that are asked whether answers come or not, for the waiting times of a node
+    /// that is not at its limit
+    #[arg(long, default_value_t = 5_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) queries_per_s: u32,
     /// How long each load lasts
     #[arg(long, default_value_t = 8, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=600))]
     pub(crate) seconds: u32,

@@ -143,6 +143,11 @@ impl Node {
         Ok(kibibytes * 1024)
     }
 
+    /// Keeps the node on one processor; see [`pin`].
+    pub(super) fn take_processor(&self, number: usize) -> bool {
+        pin(self.child.id(), number)
+    }
+
     /// CPU time used so far, by the node and by the kernel for it. Threads that ended are not counted;
     /// those that work live as long as the node.
     pub(super) fn cpu(&self) -> Result<Duration, Trouble> {
@@ -164,6 +169,15 @@ impl Drop for Node {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Keeps a process, with all its threads, on one processor of at least two; whether that is so.
+pub(super) fn pin(process: u32, number: usize) -> bool {
+    let has_two = std::thread::available_parallelism().is_ok_and(|count| count.get() >= 2);
+    let mut command = Command::new("taskset");
+    command.args(["-acp", &number.to_string(), &process.to_string()]);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    has_two && command.status().is_ok_and(|status| status.success())
 }
 
 /// Starts the process, and waits until it says that it is ready: for the moment that takes, nothing

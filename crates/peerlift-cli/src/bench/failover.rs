@@ -20,7 +20,7 @@ use url::Url;
 
 use super::child::{Node, NodePlan};
 use super::client::Trouble;
-use super::quantile_ms;
+use super::questions::quantile_ms;
 use crate::args::BenchFailoverArgs;
 use crate::console::Console;
 use crate::failure::{Exit, Failure};

@@ -2,12 +2,14 @@
 //!
 //! The clients' work is on the same processors as the node's: what a second brings is told per
 //! second of the node's own CPU time as well, which is what a core would do that has nothing else
-//! to do.
+//! to do. `questions` asks, `overload` logs in, `kernel` looks at what sockets take.
 
 mod child;
 mod client;
 mod failover;
+mod kernel;
 mod overload;
+mod questions;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,14 +28,12 @@ use crate::failure::{Exit, Failure};
 use child::{Node, NodePlan};
 use client::{Client, Target, Trouble};
 use overload::{Gated, Storm, gated, storm};
+use questions::{Answers, ask_at, ask_for, ask_gently, steady_askers};
 
 pub(crate) use failover::failover;
 
 /// Logins under way at once while sessions are made.
 const LOGINS_AT_ONCE: usize = 128;
-
-/// Clients that ask at once.
-const ASKERS: u32 = 64;
 
 /// Clients of one object that is asked for.
 const HOLDERS: u32 = 2_000;
@@ -44,6 +44,8 @@ struct Report {
     sessions: u32,
     /// Memory of the node before and after the clients came, divided by their number.
     memory_per_session_bytes: u64,
+    /// The kernel's, for the sockets at both ends of a session.
+    kernel_per_session_bytes: u64,
     /// CPU time of the node for one login.
     login_cpu_us: u64,
     logins_per_core_s: u64,
@@ -51,6 +53,8 @@ struct Report {
     queries_per_core_s: u64,
     query_ms_p50: f64,
     query_ms_p99: f64,
+    /// The same with so many asked a second.
+    offered: Offered,
     readd_entries: u64,
     readd_s: f64,
     readd_query_ms_p99: f64,
@@ -58,9 +62,22 @@ struct Report {
     directory_troubles: u64,
     best_logins_per_s: f64,
     best_logins_per_core_s: f64,
+    /// Whether node and clients had a processor each from here on.
+    pinned: bool,
     overload: Storm,
     /// A node that lets half of the best in, with ten times as many tries.
     gated: Gated,
+}
+
+/// Queries at a rate that does not follow the answers.
+#[derive(Debug, Serialize)]
+struct Offered {
+    queries_per_s: u32,
+    answers_per_s: u64,
+    /// From when each was due.
+    query_ms_p50: f64,
+    query_ms_p99: f64,
+    processors: f64,
 }
 
 /// Measures, and tells.
@@ -98,13 +115,14 @@ async fn measure(args: &BenchControlArgs, console: &Console) -> Result<Report, T
     let target = Target::new(node.address, node.certificate.clone())?;
     let span = Duration::from_secs(args.seconds.into());
 
-    let (memory, cpu) = (node.memory()?, node.cpu()?);
+    let (memory, cpu, sockets) = (node.memory()?, node.cpu()?, kernel::memory()?);
     console.say(format_args!("{} sessions", args.sessions));
     let mut clients = log_in_many(&target, args.sessions).await?;
     let login_cpu = node.cpu()?.saturating_sub(cpu) / args.sessions;
     // What the last handshakes took for a moment is given back.
     sleep(Duration::from_secs(2)).await;
     let per_session = node.memory()?.saturating_sub(memory) / u64::from(args.sessions);
+    let kernel = kernel::memory()?.saturating_sub(sockets) / u64::from(args.sessions);
 
     console.say("queries");
     for client in clients.iter_mut().take(HOLDERS as usize) {
@@ -114,6 +132,8 @@ async fn measure(args: &BenchControlArgs, console: &Console) -> Result<Report, T
     let cpu = node.cpu()?;
     let answers = ask_for(&target, span).await?;
     let query_cpu = node.cpu()?.saturating_sub(cpu);
+    console.say(format_args!("{} queries a second", args.queries_per_s));
+    let offered = offer(&node, &target, args.queries_per_s, span).await?;
     let directory_troubles = node
         .sum("peerlift_control_directory_troubles_total")
         .await?;
@@ -122,30 +142,53 @@ async fn measure(args: &BenchControlArgs, console: &Console) -> Result<Report, T
     let readd = lose_directory(&node, &target, clients, args.entries).await?;
 
     console.say("too many logins");
+    let pinned = node.take_processor(0) && child::pin(std::process::id(), 1);
     let cpu = node.cpu()?;
     let best = overload::as_many_as_go(&target, span).await;
     let best_cpu = node.cpu()?.saturating_sub(cpu);
-    let overload = storm(&node, &target, span, 10.0 * best.per_s).await?;
+    let overload = storm(&node, &target, span, best.per_s).await?;
     drop(node);
     console.say("too many logins, of which half as many as go are let in");
     let gated = gated(args.sessions, span, best.per_s / 2.0).await?;
     Ok(Report {
         sessions: args.sessions,
         memory_per_session_bytes: per_session,
+        kernel_per_session_bytes: kernel,
         login_cpu_us: u64::try_from(login_cpu.as_micros())?,
         logins_per_core_s: per_core(1, login_cpu),
         queries_per_s: per_core(answers.count(), span),
         queries_per_core_s: per_core(answers.count(), query_cpu),
         query_ms_p50: answers.milliseconds(0.5),
         query_ms_p99: answers.milliseconds(0.99),
+        offered,
         readd_entries: readd.entries,
         readd_s: readd.took.as_secs_f64(),
         readd_query_ms_p99: readd.answers.milliseconds(0.99),
         directory_troubles,
         best_logins_per_s: best.per_s,
         best_logins_per_core_s: best.count / best_cpu.as_secs_f64(),
+        pinned,
         overload,
         gated,
+    })
+}
+
+async fn offer(
+    node: &Node,
+    target: &Target,
+    per_s: u32,
+    span: Duration,
+) -> Result<Offered, Trouble> {
+    let clients = steady_askers(target, per_s).await?;
+    let (cpu, begin) = (node.cpu()?, Instant::now());
+    let answers = ask_at(clients, per_s, span).await?;
+    let (cpu, took) = (node.cpu()?.saturating_sub(cpu), begin.elapsed());
+    Ok(Offered {
+        queries_per_s: per_s,
+        answers_per_s: per_core(answers.count(), took),
+        query_ms_p50: answers.milliseconds(0.5),
+        query_ms_p99: answers.milliseconds(0.99),
+        processors: cpu.as_secs_f64() / took.as_secs_f64(),
     })
 }
 
@@ -183,61 +226,6 @@ async fn settle(node: &Node, entries: u64) -> Result<(), Trouble> {
         sleep(Duration::from_millis(50)).await;
     }
     Ok(())
-}
-
-/// How long answers took.
-#[derive(Default)]
-struct Answers(Vec<Duration>);
-
-impl Answers {
-    fn count(&self) -> u64 {
-        u64::try_from(self.0.len()).unwrap_or(u64::MAX)
-    }
-
-    fn milliseconds(&self, quantile: f64) -> f64 {
-        quantile_ms(&self.0, quantile)
-    }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "a rank"
-)]
-fn quantile_ms(times: &[Duration], quantile: f64) -> f64 {
-    let mut sorted = times.to_vec();
-    sorted.sort_unstable();
-    let rank = (sorted.len().saturating_sub(1) as f64 * quantile) as usize;
-    sorted
-        .get(rank)
-        .map_or(0.0, |time| time.as_secs_f64() * 1000.0)
-}
-
-/// Numbers of clients beyond those that are idle.
-const ASKERS_FROM: u32 = 2_000_000;
-
-/// Many ask for an object, each again as soon as it is answered.
-async fn ask_for(target: &Target, span: Duration) -> Result<Answers, Trouble> {
-    let mut askers = JoinSet::new();
-    for number in 0..ASKERS {
-        let target = target.clone();
-        askers.spawn(async move {
-            let mut client = Client::log_in(&target, ASKERS_FROM + number).await?;
-            let (begin, mut times) = (Instant::now(), Vec::new());
-            while begin.elapsed() < span {
-                let asked = Instant::now();
-                client.ask(object(0)).await?;
-                times.push(asked.elapsed());
-            }
-            Ok::<_, Trouble>(times)
-        });
-    }
-    let mut answers = Answers::default();
-    while let Some(times) = askers.join_next().await {
-        answers.0.extend(times??);
-    }
-    Ok(answers)
 }
 
 struct Readd {
@@ -291,20 +279,6 @@ async fn lose_directory(
     })
 }
 
-/// A hundred questions a second from one client, until told to end.
-async fn ask_gently(target: Target, done: Arc<AtomicBool>) -> Result<Answers, Trouble> {
-    let mut client = Client::log_in(&target, ASKERS_FROM + ASKERS).await?;
-    let mut answers = Answers::default();
-    while !done.load(Ordering::Relaxed) {
-        let asked = Instant::now();
-        client.ask(object(5)).await?;
-        answers.0.push(asked.elapsed());
-        sleep(Duration::from_millis(10)).await;
-    }
-    client.ping().await?;
-    Ok(answers)
-}
-
 impl Report {
     fn text(&self) -> String {
         let rows = [
@@ -312,6 +286,10 @@ impl Report {
             (
                 "memory a session",
                 format!("{:.1} KiB", kibi(self.memory_per_session_bytes)),
+            ),
+            (
+                "the kernel's, both ends",
+                format!("{:.1} KiB", kibi(self.kernel_per_session_bytes)),
             ),
             ("node's CPU a login", format!("{} µs", self.login_cpu_us)),
             (
@@ -326,6 +304,7 @@ impl Report {
                 "query p50; p99",
                 format!("{:.2}; {:.2} ms", self.query_ms_p50, self.query_ms_p99),
             ),
+            ("and at a steady rate", self.offered.text()),
             (
                 "lost directory",
                 format!("{} entries in {:.1} s", self.readd_entries, self.readd_s),
@@ -345,6 +324,10 @@ impl Report {
                     self.best_logins_per_s, self.best_logins_per_core_s
                 ),
             ),
+            (
+                "a processor each",
+                if self.pinned { "yes" } else { "no" }.to_owned(),
+            ),
             ("with too many tries", self.overload.text()),
             (
                 "and as many let in",
@@ -353,6 +336,19 @@ impl Report {
         ];
         let lines = rows.map(|(name, value)| format!("{name:28}{value}\n"));
         lines.concat()
+    }
+}
+
+impl Offered {
+    fn text(&self) -> String {
+        format!(
+            "{} of {}; p50 {:.2}, p99 {:.2} ms, {:.2} processors",
+            self.answers_per_s,
+            self.queries_per_s,
+            self.query_ms_p50,
+            self.query_ms_p99,
+            self.processors
+        )
     }
 }
 
