@@ -16,6 +16,7 @@ mod inbox;
 mod link;
 mod places;
 mod tls;
+mod way_out;
 
 use std::net::IpAddr;
 use std::time::Duration;
