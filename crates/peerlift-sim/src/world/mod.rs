@@ -254,6 +254,11 @@ impl<'a> World<'a> {
         self.checkers.see(sight, self.now);
     }
 
+    /// How long a message of a task takes to an end that is a round trip of `rtt` away.
+    fn lag(&self, task: u32, rtt: Duration) -> Duration {
+        self.lines[self.line_of_task(task) as usize].queue() + rtt / 2
+    }
+
     fn line_of_task(&self, task: u32) -> u32 {
         self.tasks[task as usize].user + 1
     }

@@ -9,7 +9,7 @@ use peerlift_swarm::{
 };
 
 use super::line::Channel;
-use super::task::EDGE_SOURCE;
+use super::task::{EDGE_SOURCE, End};
 use super::{EDGE_LINE, Happening, Question, World};
 use crate::check::Sight;
 use crate::wire::{Carrier, have_delta, parents};
@@ -104,8 +104,11 @@ impl World<'_> {
     /// The connected peers: task, our number there, and how long a message takes.
     fn audience(&self, id: u32) -> Vec<(u32, SourceId, Duration)> {
         let ends = self.tasks[id as usize].ends.iter().filter(|end| end.open);
-        ends.filter_map(|end| end.peer.map(|(other, there)| (other, there, end.rtt / 2)))
-            .collect()
+        let audience = |end: &End| {
+            let lag = self.lag(id, end.rtt);
+            end.peer.map(|(other, there)| (other, there, lag))
+        };
+        ends.filter_map(audience).collect()
     }
 
     fn request(&mut self, id: u32, source: SourceId, question: Question) {
@@ -121,9 +124,8 @@ impl World<'_> {
             groups,
             edge,
         });
-        let task = &mut self.tasks[id as usize];
-        task.live.insert(request, source);
-        let end = &task.ends[source.0 as usize];
+        self.tasks[id as usize].live.insert(request, source);
+        let end = &self.tasks[id as usize].ends[source.0 as usize];
         let Some((other, there)) = end.peer else {
             self.request_edge(id, question.of_edge());
             return;
@@ -133,12 +135,13 @@ impl World<'_> {
             source: there,
             question,
         };
-        let after = end.rtt / 2;
+        let after = self.lag(id, end.rtt);
         self.post(after, ask);
     }
 
     fn request_edge(&mut self, id: u32, question: Question) {
         let (line, rtt) = (self.line_of_task(id), self.plan.distances.edge);
+        let mut after = self.lag(id, rtt);
         let task = &mut self.tasks[id as usize];
         let free = |lane: &&mut super::task::Lane| lane.request.is_none();
         let lanes = task.lanes.iter_mut().filter(free);
@@ -147,7 +150,6 @@ impl World<'_> {
             return;
         };
         lane.request = Some(question.request);
-        let mut after = rtt / 2;
         let channel = match lane.channel {
             Some(channel) => channel,
             None => {
@@ -167,7 +169,7 @@ impl World<'_> {
     }
 
     fn cancel(&mut self, id: u32, request: RequestId) {
-        let task = &mut self.tasks[id as usize];
+        let task = &self.tasks[id as usize];
         let Some(source) = task.live.get(&request).copied() else {
             return;
         };
@@ -175,8 +177,9 @@ impl World<'_> {
             request,
             end: RequestEnd::Cancelled,
         };
+        let after = self.lag(id, task.ends[source.0 as usize].rtt);
+        let task = &mut self.tasks[id as usize];
         let end = &task.ends[source.0 as usize];
-        let after = end.rtt / 2;
         let stop = match end.peer {
             Some((other, there)) => Some(Happening::Stop {
                 task: other,
@@ -228,13 +231,13 @@ impl World<'_> {
             request: upload.question.request,
             end: RequestEnd::Failed(fault),
         };
-        self.post(end.rtt / 2, Happening::Tell(other, event));
+        self.post(self.lag(id, end.rtt), Happening::Tell(other, event));
     }
 
     fn say(&mut self, id: u32, to: SourceId, event: impl FnOnce(SourceId) -> Event) {
         let end = &self.tasks[id as usize].ends[to.0 as usize];
         if let (Some((other, there)), true) = (end.peer, end.open) {
-            self.post(end.rtt / 2, Happening::Tell(other, event(there)));
+            self.post(self.lag(id, end.rtt), Happening::Tell(other, event(there)));
         }
     }
 
