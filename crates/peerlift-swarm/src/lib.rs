@@ -45,6 +45,7 @@ mod edge;
 mod endgame;
 mod event;
 mod holdings;
+mod injection;
 mod lanes;
 mod lateness;
 mod meter;

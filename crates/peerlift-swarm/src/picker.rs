@@ -190,6 +190,20 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
+    /// How many groups are wanted, counted up to about `enough`.
+    pub(crate) fn count(self, window: GroupRange, enough: u32) -> u32 {
+        let orphans = self.orphans.runs_in(window);
+        let open = orphans.flat_map(|run| self.open.runs_in(run));
+        let mut unpledged = open.flat_map(|run| self.pledged.gaps_in(run));
+        let mut count = 0;
+        while count < enough
+            && let Some(run) = unpledged.next()
+        {
+            count += run.len();
+        }
+        count
+    }
+
     /// The first wanted run from `at` on, then from the window's beginning.
     fn first(self, window: GroupRange, at: u32) -> Option<GroupRange> {
         let run_from = |start: u32| {

@@ -8,6 +8,7 @@ use peerlift_model::{GROUP_BYTES, GroupRange, Rate, Timestamp};
 use crate::edge::Portion;
 use crate::endgame::{Helper, Straggler, rescue};
 use crate::holdings::Holdings;
+use crate::injection::Injection;
 use crate::picker::{Wanted, commonest_run, rarest_run, scattered_run, stream_run, stream_window};
 use crate::requests::{Claim, Request};
 use crate::source::{Edge, Kind, Peer, Source};
@@ -184,14 +185,19 @@ impl Swarm {
             return Some((run, Cause::InOrder));
         }
         if self.valve.injects() || fill > 0 {
-            let jump = (!lonely).then_some(&mut self.rng);
             let all = self.layout.all_groups();
+            let portion = if lonely {
+                Some(groups_max)
+            } else {
+                self.injection_portion(groups_max, now)
+            };
             let wanted = Wanted {
                 open: self.claims.open(),
                 orphans: &self.orphans,
                 pledged: self.pledges.groups(),
             };
-            let orphans = self.cursor.next_run(wanted, all, groups_max, jump);
+            let jump = (!lonely).then_some(&mut self.rng);
+            let orphans = portion.and_then(|most| self.cursor.next_run(wanted, all, most, jump));
             if let Some(run) = orphans {
                 let cause = if lonely {
                     Cause::Alone
@@ -208,6 +214,19 @@ impl Swarm {
         let along = self.has_seed().then(|| self.along(most)).flatten();
         let run = along.or_else(|| self.pick(&Holdings::All, most, false, now))?;
         Some((run, if lonely { Cause::Alone } else { Cause::Filled }))
+    }
+
+    /// How much of what nobody has may be asked for at once; `None` to leave it to others.
+    fn injection_portion(&mut self, groups_max: u32, now: Timestamp) -> Option<u32> {
+        let drivers = u32::try_from(self.pledges.pledgers()).unwrap_or(u32::MAX);
+        let share = Injection::new(drivers.saturating_add(1), groups_max);
+        let wanted = Wanted {
+            open: self.claims.open(),
+            orphans: &self.orphans,
+            pledged: self.pledges.groups(),
+        };
+        let left = wanted.count(self.layout.all_groups(), share.plenty());
+        self.lot.portion(share, left, &mut self.rng, now)
     }
 
     /// Where somebody has everything nothing is rare, and the edge goes on from where it is: every

@@ -15,6 +15,7 @@ use crate::claims::Claims;
 use crate::edge::Valve;
 use crate::endgame::Budget;
 use crate::holdings::Holdings;
+use crate::injection::Lot;
 use crate::lanes::Lanes;
 use crate::lateness::Lateness;
 use crate::meter::Meter;
@@ -48,6 +49,7 @@ pub struct Swarm {
     pub(crate) awake: BTreeSet<SourceId>,
     pub(crate) requests: Requests,
     pub(crate) cursor: EdgeCursor,
+    pub(crate) lot: Lot,
     pub(crate) twin: Twin,
     /// What peers fetch from an edge.
     pub(crate) pledges: Pledges,
@@ -120,6 +122,7 @@ impl Swarm {
             awake: BTreeSet::new(),
             requests: Requests::default(),
             cursor: EdgeCursor::new(spread, layout.group_count()),
+            lot: Lot::new(now),
             twin: Twin::new(layout.size(), now),
             pledges: Pledges::default(),
             told_share: None,
