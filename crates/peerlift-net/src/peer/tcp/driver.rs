@@ -7,7 +7,7 @@
 //!
 //! The ends of requests and the control stream go before answers. Nothing is taken from a queue
 //! before the kernel has taken what came before, and the kernel takes little ahead of time (see
-//! `way_out`): so a message never waits behind more than a few parcels. It reads on only while
+//! `door::tune`): so a message never waits behind more than a few parcels. It reads on only while
 //! every reader has a place, and goes on writing meanwhile.
 
 use std::collections::BTreeMap;
@@ -23,14 +23,13 @@ use peerlift_wire::peer::RangeRequest;
 use rustls::Connection;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::inbox::{Inbox, Part};
 use super::link::{End, Order, Outgoing, Over, Question, Shared, TcpLink};
-use super::way_out::WayOut;
 use crate::peer::PeerLinkError;
 use crate::peer::frames::misbehaved;
 use crate::peer::node::{SILENCE_MAX, STREAMS_MAX};
@@ -108,7 +107,7 @@ struct Queues {
 
 struct Driver {
     reader: OwnedReadHalf,
-    writer: WayOut,
+    writer: OwnedWriteHalf,
     tls: Connection,
     parcels: ParcelDecoder,
     buffer: Box<[u8]>,
@@ -156,7 +155,7 @@ impl Driver {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             reader,
-            writer: WayOut::new(writer),
+            writer,
             tls,
             parcels: ParcelDecoder::default(),
             buffer: vec![0; READ_BYTES].into(),
@@ -213,7 +212,8 @@ impl Driver {
             () = self.closing.cancelled() => Woken::Close,
             () = self.inbox.place(), if !may_read => Woken::Place,
             read = self.reader.read(&mut self.buffer), if may_read => Woken::Read(read),
-            () = self.writer.writable(), if !may_take => Woken::Writable,
+            // An error shows itself with the next write.
+            _ = self.writer.writable(), if !may_take => Woken::Writable,
             Some(over) = over.recv(), if may_take => Woken::Over(over),
             order = orders.recv(), if may_take => Woken::Order(order),
             Some(outgoing) = data.recv(), if may_take => Woken::Data(outgoing),
@@ -305,7 +305,7 @@ impl Driver {
     /// Writes what is encrypted. Whether the socket took all of it.
     fn write(&mut self) -> Result<bool, PeerLinkError> {
         while self.tls.wants_write() {
-            match self.tls.write_tls(&mut self.writer) {
+            match self.tls.write_tls(&mut Writer(&self.writer)) {
                 Ok(_) => self.sent_something = true,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(broken(error)),
@@ -445,6 +445,23 @@ impl Driver {
             // It finds out by itself otherwise.
             let _ = self.write();
         }
+    }
+}
+
+/// The socket as rustls writes to it.
+struct Writer<'a>(&'a OwnedWriteHalf);
+
+impl io::Write for Writer<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn write_vectored(&mut self, bytes: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

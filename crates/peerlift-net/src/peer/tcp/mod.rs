@@ -16,7 +16,6 @@ mod inbox;
 mod link;
 mod places;
 mod tls;
-mod way_out;
 
 use std::net::IpAddr;
 use std::time::Duration;
