@@ -1,5 +1,6 @@
 """Files of which no 32-bit number can tell the place."""
 import filecmp
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -8,13 +9,18 @@ from registry import scenario
 from world.here import Here, free_port
 
 GIBIBYTE = 1 << 30
+MEBIBYTE = 1 << 20
 
 
 @scenario("foreign", needs_root=False)
 def offsets_beyond_four_gibibytes_are_right(stage):
     """Most of the file is a hole; its copy is none, so both lie on a disk, not in memory."""
-    size = 5 * GIBIBYTE + 1
+    size = 4 * GIBIBYTE + 64 * MEBIBYTE + 1
     with tempfile.TemporaryDirectory(prefix="peerlift-large-") as folder:
+        free = shutil.disk_usage(folder).free
+        if free < size + GIBIBYTE:
+            stage.note(f"not tried: {free >> 30} GiB are free in {folder}, the copy takes 4")
+            return
         origin, copy = Path(folder) / "origin", Path(folder) / "copy"
         origin.mkdir()
         image = origin / "sparse.img"
