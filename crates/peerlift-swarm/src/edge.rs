@@ -164,7 +164,7 @@ impl Portion {
     /// four lanes at once is more than a newcomer to a swarm needs of a line of 25 Mbit/s.
     const START: u64 = 128 * 1024;
     /// The least, unless less is left: the headers are 1 % of it.
-    const LEAST: u64 = 64 * 1024;
+    pub(crate) const LEAST: u64 = 64 * 1024;
 
     /// How long a request should take while peers may still come, of an edge at such a distance:
     /// when they do, what is under way is more than was needed. Too short, and lanes idle for

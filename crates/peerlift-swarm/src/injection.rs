@@ -7,8 +7,10 @@
 
 use std::time::Duration;
 
-use peerlift_model::Timestamp;
+use peerlift_model::{GROUP_BYTES, Timestamp};
 use rand::{Rng, RngExt};
+
+use crate::edge::Portion;
 
 /// What several clients that fetch from edges have left to do.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +24,6 @@ impl Injection {
     /// goes on before the others have heard. (Guided self-scheduling, Polychronopoulos and
     /// Kuck 1987.)
     const PARTS: u32 = 8;
-    /// The least, as of all requests to edges: headers are 1 % of 64 KiB.
-    const LEAST: u32 = 4;
     /// So many groups left for each client are few: what it asks for in the time that a pledge
     /// takes.
     const FEW: u32 = 32;
@@ -45,7 +45,8 @@ impl Injection {
 
     fn portion(self, left: u32) -> u32 {
         let share = left / self.drivers / Self::PARTS;
-        share.max(Self::LEAST).min(self.groups_max)
+        let least = u32::try_from(Portion::LEAST / GROUP_BYTES).unwrap_or(u32::MAX);
+        share.max(least).min(self.groups_max)
     }
 }
 
@@ -64,7 +65,12 @@ impl Lot {
         Self { rests_until: now }
     }
 
-    /// The groups of the next request when so many are `left`; `None` while others are to ask.
+    /// Whether others are to ask: a blank was drawn lately.
+    pub(crate) fn rests(&self, now: Timestamp) -> bool {
+        now < self.rests_until
+    }
+
+    /// The groups of the next request when so many are `left`; `None` for a blank.
     pub(crate) fn portion(
         &mut self,
         injection: Injection,
@@ -72,9 +78,6 @@ impl Lot {
         rng: &mut impl Rng,
         now: Timestamp,
     ) -> Option<u32> {
-        if now < self.rests_until {
-            return None;
-        }
         let few = injection.drivers.saturating_mul(Injection::FEW);
         // One client in a round, at least: who waits for the very last groups waits for all.
         let asked = left.max(Injection::FEW);
@@ -142,12 +145,12 @@ mod tests {
     fn who_drew_a_blank_rests() {
         let (injection, mut rng) = (Injection::new(10, 8), Pcg32::seed_from_u64(1));
         let mut blank = |lot: &mut Lot| lot.portion(injection, 1, &mut rng, at(0)).is_none();
-        let mut lot = (0..1000)
+        let lot = (0..1000)
             .map(|_| Lot::new(at(0)))
             .find_map(|mut lot| blank(&mut lot).then_some(lot));
-        let lot = lot.as_mut().expect("nine of ten are blanks");
-        let mut after = |millis| lot.portion(injection, 10_000, &mut rng, at(millis));
-        assert_eq!((after(249), after(250)), (None, Some(8)));
+        let lot = lot.expect("nine of ten are blanks");
+        assert!(lot.rests(at(249)) && !lot.rests(at(250)));
+        assert!(!Lot::new(at(0)).rests(at(0)));
     }
 
     #[test]

@@ -189,15 +189,13 @@ pub(crate) struct Wanted<'a> {
     pub(crate) pledged: &'a GroupSet,
 }
 
-impl Wanted<'_> {
+impl<'a> Wanted<'a> {
     /// How many groups are wanted, counted up to about `enough`.
     pub(crate) fn count(self, window: GroupRange, enough: u32) -> u32 {
-        let orphans = self.orphans.runs_in(window);
-        let open = orphans.flat_map(|run| self.open.runs_in(run));
-        let mut unpledged = open.flat_map(|run| self.pledged.gaps_in(run));
+        let mut runs = self.runs_in(window);
         let mut count = 0;
         while count < enough
-            && let Some(run) = unpledged.next()
+            && let Some(run) = runs.next()
         {
             count += run.len();
         }
@@ -206,13 +204,15 @@ impl Wanted<'_> {
 
     /// The first wanted run from `at` on, then from the window's beginning.
     fn first(self, window: GroupRange, at: u32) -> Option<GroupRange> {
-        let run_from = |start: u32| {
-            let orphans = self.orphans.runs_in(GroupRange::new(start, window.end()));
-            let open = orphans.flat_map(|run| self.open.runs_in(run));
-            let mut unpledged = open.flat_map(|run| self.pledged.gaps_in(run));
-            unpledged.next()
-        };
+        let run_from = |start| self.runs_in(GroupRange::new(start, window.end())).next();
         run_from(at).or_else(|| run_from(window.start()))
+    }
+
+    /// The wanted runs of a window, in order.
+    fn runs_in(self, window: GroupRange) -> impl Iterator<Item = GroupRange> + 'a {
+        let orphans = self.orphans.runs_in(window);
+        let open = orphans.flat_map(move |run| self.open.runs_in(run));
+        open.flat_map(move |run| self.pledged.gaps_in(run))
     }
 }
 

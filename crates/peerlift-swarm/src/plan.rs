@@ -218,6 +218,9 @@ impl Swarm {
 
     /// How much of what nobody has may be asked for at once; `None` to leave it to others.
     fn injection_portion(&mut self, groups_max: u32, now: Timestamp) -> Option<u32> {
+        if self.lot.rests(now) {
+            return None;
+        }
         let drivers = u32::try_from(self.pledges.pledgers()).unwrap_or(u32::MAX);
         let share = Injection::new(drivers.saturating_add(1), groups_max);
         let wanted = Wanted {
