@@ -68,6 +68,11 @@ impl Part {
         Rate::from_bytes_per_s(more.max(LEAST))
     }
 
+    /// Whether there is nobody to share the uplink with: nothing has to be said then.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.split.objects().limits.len() < 2
+    }
+
     /// Says what the object needs, and how fast the uplink is, as far as that is known.
     pub(crate) fn tell(&self, need: Need, uplink: Option<Rate>) {
         let mut objects = self.split.objects();
@@ -211,6 +216,7 @@ mod tests {
             };
             timeout(Duration::from_secs(1), pass()).await.is_ok()
         };
+        assert!(!one.is_alone() && !other.is_alone());
         one.tell(need(0, 0), Some(UPLINK));
         other.tell(need(0, 5), Some(UPLINK));
         assert!(free().await, "nobody asks");
@@ -230,6 +236,6 @@ mod tests {
         assert!(!free().await);
         drop(other);
         one.pass(1).await;
-        assert_eq!(split.objects().limits.len(), 1, "forgotten");
+        assert!(one.is_alone(), "the other is forgotten");
     }
 }

@@ -515,8 +515,11 @@ impl Transfer {
 
     /// Says what the object needs of an uplink that it shares with others.
     fn claim_uplink(&self, status: &Status) {
-        let need = self.swarm.need(Part::demand(status.rate_up));
         let context = &self.context;
+        if context.part.is_alone() {
+            return;
+        }
+        let need = self.swarm.need(Part::demand(status.rate_up));
         context.part.tell(need, context.uploads.rate());
     }
 
