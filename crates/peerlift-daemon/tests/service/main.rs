@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
+mod running;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -13,78 +15,12 @@ use std::time::Duration;
 use peerlift_daemon::SystemLog;
 use peerlift_daemon::activity::{ActivityLog, Happening};
 use peerlift_daemon::home::Home;
-use peerlift_daemon::machine::{Conditions, Hours, MinuteOfDay, PauseRules};
-use peerlift_daemon::service::{Local, LocalError, Options, ROUTES, ServiceError, run};
-use peerlift_daemon::steward::ShareRules;
+use peerlift_daemon::machine::{Conditions, MinuteOfDay};
+use peerlift_daemon::service::{Options, ROUTES, ServiceError, run};
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-struct Running {
-    local: Local,
-    stop: CancellationToken,
-    task: JoinHandle<Result<&'static str, ServiceError>>,
-}
-
-fn options(root: &Path) -> Options {
-    Options {
-        home: Home::below(root),
-        rules: ShareRules {
-            pause: PauseRules {
-                metered: false,
-                ..PauseRules::default()
-            },
-            ..ShareRules::default()
-        },
-        jobs: 1,
-        download_hours: Hours::Always,
-        idle: Duration::from_secs(3600),
-        settings: root.join("config.toml"),
-        policy_file: root.join("policy.toml"),
-        conditions: Conditions::below(root),
-        system: SystemLog::at("/nonexistent".into(), "/nonexistent".into()),
-        started_by: "a test".to_owned(),
-    }
-}
-
-impl Running {
-    async fn start(root: &Path) -> Self {
-        Self::start_with(options(root)).await
-    }
-
-    async fn start_with(options: Options) -> Self {
-        let (sender, ready) = oneshot::channel();
-        let stop = CancellationToken::new();
-        let local = Local::of(&options.home);
-        let task = tokio::spawn(run(options, stop.clone(), move || sender.send(()).unwrap()));
-        ready.await.expect("the service starts");
-        Self { local, stop, task }
-    }
-
-    async fn ask(&self, method: &str, path: &str, content: Option<Value>) -> Value {
-        self.local.ask(method, path, content).await.unwrap()
-    }
-
-    async fn refused(&self, method: &str, path: &str, content: Option<Value>) -> u16 {
-        match self.local.ask(method, path, content).await {
-            Err(LocalError::Refused { status, .. }) => status,
-            other => panic!("{method} {path}: {other:?}"),
-        }
-    }
-
-    async fn end(self) {
-        self.stop.cancel();
-        self.task.await.unwrap().unwrap();
-    }
-}
-
-fn wanted(folder: &Path) -> Option<Value> {
-    // Port 9 of this machine refuses, or nobody answers: it fails or waits, and needs no network.
-    Some(
-        json!({"urls": ["http://127.0.0.1:9/a"], "folder": folder, "not_before": "2099-01-01T00:00:00Z"}),
-    )
-}
+use running::{Running, options, wanted};
 
 #[test]
 fn the_document_describes_exactly_what_is_answered() {
