@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgMatches, Args};
+use peerlift_daemon::machine::MinuteOfDay;
 use peerlift_model::PublisherId;
 use url::Url;
 
@@ -22,6 +23,7 @@ use crate::units::parse_duration;
   peerlift get https://example.org/os.iso -m https://mirror.example.net/os.iso
   peerlift get https://example.org/a.iso https://example.org/b.iso --limit-down 5M
   peerlift get https://example.org/os.iso --share for=1h --limit-up 500k
+  peerlift get https://example.org/os.iso --queue --at 22:00
   peerlift get https://example.org/os.iso --token os.token
   peerlift get https://example.org/backup.tar.zst -o - | tar --zstd -x
 
@@ -53,6 +55,9 @@ pub(crate) struct GetArgs {
     /// Leave it to the background service, which has to run (see `peerlift daemon`)
     #[arg(long, conflicts_with_all = ["headers", "publisher", "limit_down", "limit_up", "goal"])]
     pub(crate) queue: bool,
+    /// With --queue: begin when the clock shows TIME next, such as 22:00
+    #[arg(long, value_name = "TIME", requires = "queue")]
+    pub(crate) at: Option<MinuteOfDay>,
     /// Tell what happens as JSON, one event a line, on standard output
     #[arg(long, conflicts_with = "quiet")]
     pub(crate) json: bool,

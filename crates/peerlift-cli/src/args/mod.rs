@@ -162,11 +162,9 @@ impl Cli {
             Command::SupportBundle(args) => args.json,
             Command::Uninstall(args) => args.json,
             Command::App(args) => args.json,
-            Command::Completions { .. }
-            | Command::Man { .. }
-            | Command::Change(_)
-            | Command::Pause(_)
-            | Command::Resume(_) => false,
+            Command::Pause(args) | Command::Resume(args) => args.json,
+            Command::Change(args) => args.json,
+            Command::Completions { .. } | Command::Man { .. } => false,
         }
     }
 

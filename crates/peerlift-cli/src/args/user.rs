@@ -157,6 +157,9 @@ pub(crate) struct PauseArgs {
     /// Uploads only: downloads go on
     #[arg(long)]
     pub(crate) sharing: bool,
+    /// Print what holds from now on as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Change a download in the background: who goes first, whether it gives way, or take it off the list
@@ -182,6 +185,9 @@ pub(crate) struct ChangeArgs {
     /// Take it off the list, and stop it where it runs or is shared
     #[arg(long, conflicts_with_all = ["priority", "foreground", "background"])]
     pub(crate) remove: bool,
+    /// Print the download as it is now as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Who goes first.

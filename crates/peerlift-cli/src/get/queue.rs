@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use peerlift_daemon::machine::MinuteOfDay;
+use peerlift_daemon::time::UnixTime;
 use serde_json::json;
 
 use crate::args::GetArgs;
@@ -27,6 +29,9 @@ pub(super) fn hand_over(args: &GetArgs, config: &Config, paths: &Paths) -> Resul
         if args.foreground {
             content["foreground"] = true.into();
         }
+        if let Some(minute) = args.at {
+            content["not_before"] = next(minute).to_string().into();
+        }
         let added = user.demand("POST", "/v1/downloads", Some(content))?;
         let url = &source.urls[0];
         if args.json {
@@ -39,4 +44,11 @@ pub(super) fn hand_over(args: &GetArgs, config: &Config, paths: &Paths) -> Resul
         }
     }
     Ok(Exit::Fine)
+}
+
+/// When the clock on the wall shows this minute next.
+fn next(minute: MinuteOfDay) -> UnixTime {
+    let minutes = MinuteOfDay::now().minutes_until(minute);
+    let now = UnixTime::now().as_secs();
+    UnixTime::from_secs(now - now % 60 + 60 * u64::from(minutes))
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::User;
 use crate::args::ChangeArgs;
+use crate::console::{print, print_json};
 use crate::failure::{Exit, Failure};
 
 /// Changes it.
@@ -18,7 +19,14 @@ pub(crate) fn run(args: &ChangeArgs, user: &User) -> Result<Exit, Failure> {
     for (method, part, content) in requests(args) {
         user.demand(method, &format!("{path}{part}"), content)?;
     }
-    Ok(Exit::Fine)
+    let id = args.download;
+    match (args.json, args.remove) {
+        (true, true) => print_json(&json!({"removed": id})),
+        (true, false) => print_json(&user.demand("GET", &path, None)?),
+        (false, true) => print(format_args!("Download {id} is off the list.\n")),
+        (false, false) => print(format_args!("Download {id} is changed.\n")),
+    }
+    .map(|()| Exit::Fine)
 }
 
 fn requests(args: &ChangeArgs) -> Vec<(&'static str, &'static str, Option<Value>)> {

@@ -1,8 +1,10 @@
 //! `peerlift pause` and `peerlift resume`.
 
+use serde_json::{Value, json};
+
 use super::User;
 use crate::args::PauseArgs;
-use crate::console::print;
+use crate::console::{print, print_json};
 use crate::failure::{Exit, Failure};
 
 /// Stops or lets go on.
@@ -17,7 +19,24 @@ pub(crate) fn run(args: &PauseArgs, word: &str, user: &User) -> Result<Exit, Fai
         return Err(Failure::new(Exit::Other, text)
             .hint("what `peerlift get` does in a terminal ends with Ctrl-C there"));
     }
-    print(format_args!("{}\n", told(args, word))).map(|()| Exit::Fine)
+    if args.json {
+        print_json(&now(args, user)?)
+    } else {
+        print(format_args!("{}\n", told(args, word)))
+    }
+    .map(|()| Exit::Fine)
+}
+
+/// The download as it is now, or what rests.
+fn now(args: &PauseArgs, user: &User) -> Result<Value, Failure> {
+    if let Some(id) = args.download {
+        return user.demand("GET", &format!("/v1/downloads/{id}"), None);
+    }
+    let status = user.demand("GET", "/v1/status", None)?;
+    Ok(json!({
+        "downloads_paused": status["downloads_paused"],
+        "sharing_paused": status["sharing_paused"],
+    }))
 }
 
 /// What holds from now on.

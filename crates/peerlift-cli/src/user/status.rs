@@ -106,6 +106,10 @@ fn line(download: &Value) -> String {
     if let Some(sent) = number("uploaded").filter(|sent| *sent > 0) {
         let _ = write!(line, " · {} shared", Bytes(sent));
     }
+    let not_before = words(&download["wanted"]["not_before"]);
+    if download["state"] == "waiting" && !not_before.is_empty() {
+        let _ = write!(line, " · not before {not_before}");
+    }
     for why in ["why", "waits_for"].map(|name| words(&download[name])) {
         if !why.is_empty() {
             let _ = write!(line, " · {why}");

@@ -31,6 +31,31 @@ impl MinuteOfDay {
     }
 }
 
+impl MinuteOfDay {
+    /// How many minutes pass from this one until the clock shows another; a whole day until it shows
+    /// the same again.
+    #[must_use]
+    pub fn minutes_until(self, other: Self) -> u16 {
+        match (other.0 + DAY - self.0) % DAY {
+            0 => DAY,
+            minutes => minutes,
+        }
+    }
+}
+
+/// No minute of a day.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0:?} is no time of day; they look like 22:00")]
+pub struct NoMinute(String);
+
+impl FromStr for MinuteOfDay {
+    type Err = NoMinute;
+
+    fn from_str(text: &str) -> Result<Self, NoMinute> {
+        minute(text).ok_or_else(|| NoMinute(text.to_owned()))
+    }
+}
+
 impl fmt::Display for MinuteOfDay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:02}:{:02}", self.0 / 60, self.0 % 60)
@@ -159,6 +184,18 @@ mod tests {
             assert_eq!(night.contain(at(minute)), inside, "{minute}");
         }
         assert!(hours("always").contain(at("12:00")));
+    }
+
+    #[test]
+    fn a_minute_comes_again_within_a_day() {
+        for (now, then, minutes) in [
+            ("12:00", "22:00", 600),
+            ("22:30", "22:00", 1410),
+            ("22:00", "22:00", 1440),
+            ("23:59", "00:00", 1),
+        ] {
+            assert_eq!(at(now).minutes_until(at(then)), minutes, "{now} {then}");
+        }
     }
 
     #[test]

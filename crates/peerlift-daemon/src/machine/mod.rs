@@ -10,7 +10,7 @@ mod route;
 
 pub use conditions::{Conditions, Pause, PauseRules};
 pub use disk::{DiskGuard, DiskRules, LowDisk};
-pub use hours::{Hours, MinuteOfDay, NoHours};
+pub use hours::{Hours, MinuteOfDay, NoHours, NoMinute};
 pub use policy::{MachinePolicy, POLICY_PATH, PolicyError};
 
 /// Parses any text as a machine policy, a routing table and names of power supplies: the entry of
