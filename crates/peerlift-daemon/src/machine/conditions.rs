@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::hours::{Hours, MinuteOfDay};
-use super::{disk, metered, power, route};
+use super::{disk, metered, power, route, way_out};
 
 /// Which conditions let uploads rest. Default: all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +76,7 @@ pub enum Pause {
 impl fmt::Display for Pause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::User => f.write_str("you paused it"),
+            Self::User => f.write_str("you paused them"),
             Self::Policy { why } => {
                 write!(f, "this machine's administrator does not allow it: {why}")
             }
@@ -96,6 +96,7 @@ pub struct Conditions {
     supplies: PathBuf,
     routes: PathBuf,
     interfaces: PathBuf,
+    way_out: fn() -> Option<String>,
     clock: fn() -> MinuteOfDay,
     free: fn(&Path) -> Option<u64>,
     /// Says whether the network is metered, in NetworkManager's place.
@@ -110,6 +111,7 @@ impl Conditions {
             supplies: "/sys/class/power_supply".into(),
             routes: "/proc/net/route".into(),
             interfaces: "/sys/class/net".into(),
+            way_out: way_out::way_out,
             clock: MinuteOfDay::now,
             free: disk::free_on_disk,
             metered: None,
@@ -123,6 +125,7 @@ impl Conditions {
             supplies: root.join("sys/class/power_supply"),
             routes: root.join("proc/net/route"),
             interfaces: root.join("sys/class/net"),
+            way_out: || None,
             clock: MinuteOfDay::now,
             free: disk::free_on_disk,
             metered: None,
@@ -173,7 +176,8 @@ impl Conditions {
             return Some(Pause::Battery);
         }
         if rules.vpn
-            && let Some(interface) = route::vpn(&self.routes, &self.interfaces)
+            && let Some(interface) =
+                route::vpn((self.way_out)().as_deref(), &self.routes, &self.interfaces)
         {
             return Some(Pause::Vpn { interface });
         }

@@ -1,4 +1,4 @@
-//! Whether the default route leads through a VPN: `/proc/net/route` (proc(5)).
+//! Whether the way out leads through a VPN: by the kernel's word, else by `/proc/net/route` (proc(5)).
 
 use std::fs;
 use std::path::Path;
@@ -26,8 +26,9 @@ pub(super) fn default_interfaces(table: &str) -> Vec<&str> {
     interfaces
 }
 
-/// The VPN that packets to the internet go through, if they do.
-pub(super) fn vpn(table: &Path, interfaces: &Path) -> Option<String> {
+/// The VPN that packets to the internet go through, if they do. `way_out` is the interface that the
+/// kernel names; without it the table's default routes count.
+pub(super) fn vpn(way_out: Option<&str>, table: &Path, interfaces: &Path) -> Option<String> {
     let text = fs::read_to_string(table).unwrap_or_default();
     let is_vpn = |name: &&&str| {
         // A TUN device says so; WireGuard says its type.
@@ -39,10 +40,8 @@ pub(super) fn vpn(table: &Path, interfaces: &Path) -> Option<String> {
                 .iter()
                 .any(|prefix| is_numbered(name, prefix))
     };
-    default_interfaces(&text)
-        .iter()
-        .find(is_vpn)
-        .map(|name| (*name).to_owned())
+    let ways = way_out.map_or_else(|| default_interfaces(&text), |name| vec![name]);
+    ways.iter().find(is_vpn).map(|name| (*name).to_owned())
 }
 
 fn is_numbered(name: &str, prefix: &str) -> bool {
@@ -81,7 +80,7 @@ mod tests {
         let (path, sys) = (folder.path().join("route"), folder.path().join("net"));
         let through = |name: &str| {
             fs::write(&path, table(&[(name, "00000000", "00000000")])).unwrap();
-            vpn(&path, &sys)
+            vpn(None, &path, &sys)
         };
         assert_eq!(through("eth0"), None);
         assert_eq!(through("tunnel"), None);
@@ -93,5 +92,11 @@ mod tests {
         )
         .unwrap();
         assert_eq!(through("office").as_deref(), Some("office"));
+
+        // What the kernel says counts more than its main table.
+        assert_eq!(through("eth0"), None);
+        assert_eq!(vpn(Some("office"), &path, &sys).as_deref(), Some("office"));
+        through("wg0");
+        assert_eq!(vpn(Some("eth0"), &path, &sys), None);
     }
 }
