@@ -181,7 +181,7 @@ mod tests {
         };
         assert_eq!(
             damage(200_001, &checked),
-            "damaged: it has 200000 bytes, not 200001; 80.0 KiB differ: bytes 0-16383, bytes \
+            "damaged: it has 200000 bytes, not 200001; 81.9 kB differ: bytes 0-16383, bytes \
              32768-49151, bytes 65536-81919, and 2 more places"
         );
     }

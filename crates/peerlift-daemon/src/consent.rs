@@ -217,14 +217,26 @@ impl Consents {
     }
 }
 
-/// The account that runs this program, for people.
+/// The account that runs this program, for people: by the machine's list of accounts (passwd(5)), else
+/// by the session's word.
 #[must_use]
 pub fn account() -> String {
     let uid = rustix::process::getuid().as_raw();
-    std::env::var("USER").map_or_else(
-        |_| format!("uid {uid}"),
+    let list = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = name_of(uid, &list).map(str::to_owned);
+    name.or_else(|| std::env::var("USER").ok()).map_or_else(
+        || format!("uid {uid}"),
         |name| format!("{name} (uid {uid})"),
     )
+}
+
+fn name_of(uid: u32, list: &str) -> Option<&str> {
+    let uid = uid.to_string();
+    list.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1) == Some(&*uid)).then_some(name)
+    })
 }
 
 #[cfg(test)]
@@ -237,6 +249,15 @@ mod tests {
             publisher_name: "Example OS".to_owned(),
             origin: "https://example.org".to_owned(),
         }
+    }
+
+    #[test]
+    fn accounts_have_names() {
+        let list = "root:x:0:0:root:/root:/bin/sh\nkim:x:1000:1000::/home/kim:\n";
+        assert_eq!(name_of(0, list), Some("root"));
+        assert_eq!(name_of(1000, list), Some("kim"));
+        assert_eq!(name_of(1, list), None);
+        assert!(account().contains("(uid ") || account().starts_with("uid "));
     }
 
     #[test]

@@ -111,15 +111,15 @@ mod tests {
 
     use super::*;
 
-    const MIB: u64 = 1 << 20;
+    const MB: u64 = 1_000_000;
 
     fn report() -> Report {
         Report {
             path: None,
-            size: 842 * MIB,
+            size: 842 * MB,
             time: Duration::from_millis(9_100),
-            from_edge: 244 * MIB,
-            from_peers: 598 * MIB,
+            from_edge: 244 * MB,
+            from_peers: 598 * MB,
             from_peers_relayed: 0,
             resumed: 0,
             wasted: 0,
@@ -137,58 +137,58 @@ mod tests {
     fn the_final_line_says_how_much_how_long_and_from_whom() {
         assert_eq!(
             completed(&report()),
-            "842 MiB in 9.1 s · 71 % from 6 peers · verified"
+            "842 MB in 9.1 s · 71 % from 6 peers · verified"
         );
     }
 
     #[test]
     fn the_final_line_says_what_was_not_verified() {
         let plain = Report {
-            from_edge: 842 * MIB,
+            from_edge: 842 * MB,
             from_peers: 0,
             peers: 0,
-            resumed: 42 * MIB,
+            resumed: 42 * MB,
             verified: Verified::Length,
             ..report()
         };
         assert_eq!(
             completed(&plain),
-            "842 MiB in 9.1 s · 42.0 MiB were there · not verified: there is no manifest"
+            "842 MB in 9.1 s · 42.0 MB were there · not verified: there is no manifest"
         );
     }
 
     #[test]
     fn progress_shows_the_split_once_there_are_peers() {
         let alone = Snapshot {
-            size: Some(100 * MIB),
-            done: 48 * MIB,
-            from_edge: 48 * MIB,
-            rate_down: 5 * MIB,
+            size: Some(100 * MB),
+            done: 48 * MB,
+            from_edge: 48 * MB,
+            rate_down: 5 * MB,
             eta_s: Some(10),
             ..Snapshot::default()
         };
-        assert_eq!(progress(&alone), "48 % of 100 MiB · 5.00 MiB/s · 10 s left");
+        assert_eq!(progress(&alone), "48 % of 100 MB · 5.00 MB/s · 10 s left");
         let together = Snapshot {
-            from_edge: 15 * MIB,
-            from_peers: 33 * MIB,
+            from_edge: 15 * MB,
+            from_peers: 33 * MB,
             peers: 5,
-            rate_up: MIB,
+            rate_up: MB,
             ..alone
         };
         assert_eq!(
             progress(&together),
-            "48 % of 100 MiB · 5.00 MiB/s · edge 31 % · 5 peers 69 % · ↑ 1.00 MiB/s · 10 s left"
+            "48 % of 100 MB · 5.00 MB/s · edge 31 % · 5 peers 69 % · ↑ 1.00 MB/s · 10 s left"
         );
     }
 
     #[test]
     fn a_size_that_is_unknown_is_not_made_up() {
         let now = Snapshot {
-            done: 3 * MIB,
-            rate_down: MIB,
+            done: 3 * MB,
+            rate_down: MB,
             ..Snapshot::default()
         };
-        assert_eq!(progress(&now), "3.00 MiB · 1.00 MiB/s");
+        assert_eq!(progress(&now), "3.00 MB · 1.00 MB/s");
     }
 
     #[test]
@@ -196,12 +196,12 @@ mod tests {
         let now = Snapshot {
             seeding: true,
             peers: 1,
-            uploaded: 5 * MIB,
+            uploaded: 5 * MB,
             ..Snapshot::default()
         };
         assert_eq!(
             progress(&now),
-            "sharing with 1 peer · ↑ 0 B/s · 5.00 MiB sent · Ctrl-C ends it"
+            "sharing with 1 peer · ↑ 0 B/s · 5.00 MB sent · Ctrl-C ends it"
         );
     }
 }

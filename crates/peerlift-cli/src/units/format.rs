@@ -1,13 +1,15 @@
 //! Numbers to text: always three significant digits, so that columns hold still.
+//!
+//! Units are powers of 1000, as in the control panel and in the limits that a user agrees to.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Bytes, such as `842 MiB` or `1.46 GiB`.
+/// Bytes, such as `842 MB` or `1.46 GB`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bytes(pub(crate) u64);
 
-/// Bytes a second, such as `5.00 MiB/s`.
+/// Bytes a second, such as `5.00 MB/s`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Speed(pub(crate) u64);
 
@@ -20,19 +22,27 @@ pub(crate) struct Percent {
     pub(crate) whole: u64,
 }
 
+/// How many there are, such as `1 answer` or `2 answers`: the number, and the words for one and for more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Count(
+    pub(crate) usize,
+    pub(crate) &'static str,
+    pub(crate) &'static str,
+);
+
 /// A length of time, such as `9.1 s`, `2 min 05 s` or `3 h 20 min`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seconds(pub(crate) Duration);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+        const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
         #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
         let mut value = self.0 as f64;
         let mut unit = 0;
         // What would be shown as 1000 is shown in the next unit.
         while value >= 999.5 && unit + 1 < UNITS.len() {
-            value /= 1024.0;
+            value /= 1000.0;
             unit += 1;
         }
         let decimals = match value {
@@ -65,6 +75,13 @@ impl fmt::Display for Percent {
     }
 }
 
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(count, one, more) = *self;
+        write!(f, "{count} {}", if count == 1 { one } else { more })
+    }
+}
+
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
@@ -90,18 +107,17 @@ mod tests {
             (0, "0 B"),
             (1, "1 B"),
             (999, "999 B"),
-            (1000, "0.98 KiB"),
-            (1024, "1.00 KiB"),
-            (16 << 10, "16.0 KiB"),
-            (842 << 20, "842 MiB"),
-            (1023 << 20, "1.00 GiB"),
-            (1_570_000_000, "1.46 GiB"),
-            (20 << 30, "20.0 GiB"),
-            (u64::MAX, "16384 PiB"),
+            (1000, "1.00 kB"),
+            (16 << 10, "16.4 kB"),
+            (842_000_000, "842 MB"),
+            (999_600_000, "1.00 GB"),
+            (1_570_000_000, "1.57 GB"),
+            (20_000_000_000, "20.0 GB"),
+            (u64::MAX, "18447 PB"),
         ] {
             assert_eq!(Bytes(bytes).to_string(), text);
         }
-        assert_eq!(Speed(5 << 20).to_string(), "5.00 MiB/s");
+        assert_eq!(Speed(5_000_000).to_string(), "5.00 MB/s");
     }
 
     #[test]
@@ -117,6 +133,14 @@ mod tests {
         ] {
             assert_eq!(Percent { part, whole }.to_string(), text);
         }
+    }
+
+    #[test]
+    fn one_is_not_several() {
+        let answers = |count| Count(count, "answer", "answers").to_string();
+        assert_eq!(answers(0), "0 answers");
+        assert_eq!(answers(1), "1 answer");
+        assert_eq!(answers(2), "2 answers");
     }
 
     #[test]

@@ -52,7 +52,7 @@ fn words(entry: &Entry) -> String {
     match &entry.what {
         Happening::Installed { origin } => {
             format!(
-                "first seen here: {} {}, by {}",
+                "first seen here: {} {}, which came with {}",
                 origin.program, origin.version, origin.installed_by
             )
         }
@@ -65,9 +65,18 @@ fn words(entry: &Entry) -> String {
             answered_by,
         } => {
             let short = publisher.get(..8).unwrap_or(publisher);
+            let name = match &**publisher_name {
+                "" => "a publisher".to_owned(),
+                name => format!("{name:?}"),
+            };
+            let shared = match &**agreed {
+                "off" => "not shared",
+                "while-downloading" => "shared while downloading",
+                "in-background" => "shared in the background",
+                later => later,
+            };
             format!(
-                "{answered_by} answered {agreed} to sharing files of {publisher_name:?} (key {short}…), \
-                 asked by {asked_by}"
+                "{answered_by} answered: files of {name} (key {short}…) are {shared}; asked by {asked_by}"
             )
         }
         Happening::AppRegistered { app, name } => format!("application {name:?} ({app}) uses it"),

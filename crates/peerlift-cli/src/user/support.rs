@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use peerlift_daemon::consent::account;
 use peerlift_daemon::report;
 use serde_json::{Value, json};
 
@@ -86,6 +87,7 @@ impl Redaction {
         let mut words: Vec<(String, &'static str)> = folders.map(|folder| (folder, "~")).collect();
         words.push((variable("HOME"), "~"));
         words.push((variable("USER"), "USER"));
+        words.push((account(), "USER"));
         // Shorter ones would tear words apart that have nothing to do with the user.
         words.retain(|(word, _)| word.len() > 3);
         words.sort_by_key(|(word, _)| std::cmp::Reverse(word.len()));

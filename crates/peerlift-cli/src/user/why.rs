@@ -40,6 +40,9 @@ fn text(why: &Why) -> String {
 }
 
 fn whence(why: &Why) -> String {
+    if why.removed && why.origin.is_none() {
+        return "It was removed from this account, and its records with it.\n".to_owned();
+    }
     let mut text = String::new();
     match &why.origin {
         Some(origin) => {
@@ -103,12 +106,17 @@ fn doing(why: &Why) -> String {
         );
     }
     for problem in &why.problems {
-        let _ = writeln!(text, "A record cannot be read: {}.", printable(problem));
+        let _ = writeln!(text, "Problem with a record: {}.", printable(problem));
     }
     text
 }
 
 fn ending(why: &Why) -> String {
+    if why.removed && why.files.is_empty() {
+        return "It has no files here, and nothing of it can run in the background.\n\
+                To let it come back: `peerlift daemon --allow-again`.\n"
+            .to_owned();
+    }
     let mut text = "To see and change all of it on one page in your browser: `peerlift panel`.\n\
                     To stop all uploads and downloads: `peerlift pause`.\n\
                     To end it: `peerlift daemon --stop`.\n\

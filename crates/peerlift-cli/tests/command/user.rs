@@ -352,6 +352,13 @@ fn removal_leaves_the_marker_and_nothing_else_and_is_final() {
         "downloads are the user's"
     );
 
+    let why = world.run(["why"]).fine().text();
+    assert!(why.contains("removed from this account"), "{why}");
+    assert!(
+        !why.contains("panel") && why.contains("--allow-again"),
+        "{why}"
+    );
+
     // It is honoured by whatever would bring it back.
     world
         .run(["app", "register", "org.example.game"])
