@@ -114,6 +114,9 @@ pub fn why(home: &Home, log: &ActivityLog, service: Option<Live>) -> Why {
     let consents = note(Consents::at(home.consent()).standing(), &mut problems);
     let applications = note(Applications::of(home).list(), &mut problems);
     let counts = counts(home, &mut problems);
+    let aside = moved_aside(home).into_iter();
+    problems
+        .extend(aside.map(|path| format!("{} is what was left of a damaged one", path.display())));
     let program = std::env::current_exe().unwrap_or_default();
     Why {
         package: package_of(&program),
@@ -194,6 +197,23 @@ pub fn presence(now: UnixTime) -> Origin {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         installed_by,
     }
+}
+
+/// Damaged records that were moved out of the way, and are there still.
+#[must_use]
+pub fn moved_aside(home: &Home) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for folder in [&home.data, &home.activity()] {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let paths = entries.map(|entry| entry.path());
+        let is_damaged = |path: &PathBuf| {
+            let end = path.extension().and_then(|end| end.to_str());
+            end.is_some_and(|end| end.starts_with("damaged-"))
+        };
+        found.extend(paths.filter(is_damaged));
+    }
+    found.sort();
+    found
 }
 
 /// The Debian package that owns a file, by dpkg's lists (deb-list: `/var/lib/dpkg/info/*.list`).

@@ -62,6 +62,12 @@ pub enum StateError {
         /// Its version.
         found: u32,
     },
+    /// It is damaged, and was only looked at.
+    #[error("{} is damaged; whoever writes it next moves it aside", path.display())]
+    Damaged {
+        /// The file, untouched.
+        path: PathBuf,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -134,11 +140,11 @@ impl<T: Default + Serialize + DeserializeOwned> StateFile<T> {
         }
     }
 
-    /// Reads the record to show it, and touches nothing: a damaged one counts as absent.
+    /// Reads the record to show it, and touches nothing.
     ///
     /// # Errors
     ///
-    /// A [`StateError`] when the file cannot be read, or is a later version's.
+    /// A [`StateError`] when the file cannot be read, is a later version's, or is damaged.
     pub fn peek(&self) -> Result<T, StateError> {
         let bytes = self.read().map_err(|source| self.io(source))?;
         match bytes.map(|bytes| decode(&bytes)) {
@@ -147,7 +153,10 @@ impl<T: Default + Serialize + DeserializeOwned> StateFile<T> {
                 path: self.path.clone(),
                 found,
             }),
-            Some(Err(Unusable::Damaged)) | None => Ok(T::default()),
+            Some(Err(Unusable::Damaged)) => Err(StateError::Damaged {
+                path: self.path.clone(),
+            }),
+            None => Ok(T::default()),
         }
     }
 

@@ -242,6 +242,66 @@ fn half_a_line_after_a_crash_is_cut_off_and_noted() {
 }
 
 #[test]
+fn an_entry_that_is_refused_is_not_found_later() {
+    let home = Home::with(2);
+    let before = fs::read(&home.files()[0]).unwrap();
+    // The line has room, what follows it has not.
+    let in_the_way = home.log.folder().join("activity.new");
+    fs::create_dir(&in_the_way).unwrap();
+    let name = "refused".to_owned();
+    let what = Happening::Shared { name, bytes: 1 };
+    assert!(home.log.note(what, at(9)).is_err());
+    assert_eq!(fs::read(&home.files()[0]).unwrap(), before);
+    assert_eq!(home.faults(), []);
+    fs::remove_dir(in_the_way).unwrap();
+    home.shared(1);
+    let checked = home.log.check().unwrap();
+    assert_eq!((checked.entries.len(), checked.faults), (4, vec![]));
+}
+
+#[test]
+fn the_system_hears_of_what_matters_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("journal");
+    let socket = std::os::unix::net::UnixDatagram::bind(&journal).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let system = SystemLog::at(journal, "/nonexistent".into());
+    let log = ActivityLog::at(folder.path().join("activity"), system);
+    let heard = || {
+        let mut buffer = [0; 4096];
+        let length = socket.recv(&mut buffer).ok()?;
+        Some(String::from_utf8(buffer[..length].to_vec()).unwrap())
+    };
+    for (version, kind) in [("1.0", "installed"), ("1.1", "updated")] {
+        log.note_presence(origin(version)).unwrap();
+        let text = heard().expect(kind);
+        assert!(text.contains(&format!("{{\"kind\":\"{kind}\"")), "{text}");
+    }
+    let text = |text: &str| text.to_owned();
+    let consent = Happening::Consent {
+        publisher: "ab".repeat(32),
+        publisher_name: text("Example OS"),
+        agreed: text("in-background"),
+        asked_by: text("a test"),
+        answered_by: text("kim (uid 1000)"),
+    };
+    let asked_by = text("kim");
+    for (what, kind) in [
+        (consent, "consent"),
+        (Happening::Removed { asked_by }, "removed"),
+    ] {
+        log.note(what, at(1)).unwrap();
+        let text = heard().expect(kind);
+        assert!(text.contains(&format!("{{\"kind\":\"{kind}\"")), "{text}");
+        assert!(text.contains("PEERLIFT_HASH="), "{text}");
+    }
+    // Not with everything.
+    let why = text("a test");
+    log.note(Happening::Paused { why }, at(2)).unwrap();
+    assert_eq!(heard(), None);
+}
+
+#[test]
 fn full_files_are_sealed_and_the_log_stays_bounded_without_forgetting_its_origin() {
     let home = Home::with(0);
     let long = "x".repeat(400);

@@ -12,6 +12,7 @@ use peerlift_daemon::consent::Consents;
 use peerlift_daemon::limits::Counts;
 use peerlift_daemon::machine::{MachinePolicy, POLICY_PATH};
 use peerlift_daemon::removal;
+use peerlift_daemon::report;
 use peerlift_daemon::state::StateFile;
 use serde::Serialize;
 
@@ -19,7 +20,7 @@ use super::User;
 use crate::args::{DoctorArgs, ShowArgs};
 use crate::console::{print, print_json};
 use crate::failure::{Exit, Failure, printable};
-use crate::units::Bytes;
+use crate::units::{Bytes, Count};
 
 /// Room below which downloads are likely to fail.
 const ROOM_LOW_BYTES: u64 = 1 << 30;
@@ -169,13 +170,21 @@ fn records(user: &User) -> Vec<Finding> {
         }
         (
             Verdict::Good,
-            format!("{} entries, as they were written", checked.entries.len()),
+            format!(
+                "{}, as written",
+                Count(checked.entries.len(), "entry", "entries")
+            ),
         )
     });
     let consents = Finding::of(
         "consent",
         Consents::at(home.consent()).answers(),
-        |answers| (Verdict::Good, format!("{} answers", answers.len())),
+        |answers| {
+            (
+                Verdict::Good,
+                Count(answers.len(), "answer", "answers").to_string(),
+            )
+        },
     );
     let applications = Finding::of("applications", Applications::of(home).list(), |list| {
         (Verdict::Good, format!("{} registered", list.len()))
@@ -184,14 +193,25 @@ fn records(user: &User) -> Vec<Finding> {
     let counts = Finding::of("counts", file.peek(), |counts| {
         (Verdict::Good, format!("{} sent in all", Bytes(counts.sent)))
     });
-    vec![
-        log,
-        consents,
-        applications,
-        counts,
-        privacy(&home.data),
-        removed(user),
-    ]
+    let mut findings = vec![log, consents, applications, counts];
+    findings.extend(damaged(user));
+    findings.extend([privacy(&home.data), removed(user)]);
+    findings
+}
+
+/// Records that were found damaged and moved out of the way.
+fn damaged(user: &User) -> Option<Finding> {
+    let aside = report::moved_aside(&user.home);
+    let names: Vec<String> = aside
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    (!names.is_empty()).then(|| {
+        let names = names.join(", ");
+        let text =
+            format!("some were damaged and began anew: delete {names} when you are done with it");
+        Finding::note("damaged records", text)
+    })
 }
 
 fn privacy(data: &Path) -> Finding {

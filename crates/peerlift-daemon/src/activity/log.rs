@@ -269,15 +269,35 @@ impl<'a> Writer<'a> {
             by,
             what,
         };
+        let before = self.size;
         let written = Line::write(&entry, self.end.hash)
             .map_err(io::Error::from)
             .and_then(|(hash, line)| self.write(&line).map(|()| hash));
         let hash = written.map_err(|source| self.log.io(source))?;
+        let hex = hash.to_hex().to_string();
+        let head = Head {
+            last: entry.seq,
+            last_hash: hex.clone(),
+            ..self.head.clone()
+        };
+        if let Err(error) = self.log.head().save(&head) {
+            self.take_back(before, &head);
+            return Err(error.into());
+        }
+        self.head = head;
         (self.end.seq, self.end.hash) = (entry.seq, hash);
-        let hash = hash.to_hex().to_string();
-        (self.head.last, self.head.last_hash) = (entry.seq, hash.clone());
-        self.log.head().save(&self.head)?;
-        Ok((entry, hash))
+        Ok((entry, hex))
+    }
+
+    /// Takes the last line away again, which the head does not name: whoever hears that something was
+    /// not noted does not find it noted later. A head that was replaced, and only may not last, names it.
+    fn take_back(&mut self, before: usize, head: &Head) {
+        let is_named = { self.log.head().peek() }.map_or(true, |known| known.last == head.last);
+        if !is_named {
+            self.size = before;
+            // What is left when this fails, too, is what a crash leaves between line and head.
+            let _ = self.file.set_len(self.size as u64);
+        }
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -1,8 +1,10 @@
 //! The task that owns the service's state: what it does and when. What its downloads tell is in
-//! `heard`, what its user changes about them in `asked`, what it shows in `shown`.
+//! `heard`, what its user changes about them in `asked`, what it
+//! notes in `noted`, what it shows in `shown`.
 
 mod asked;
 mod heard;
+mod noted;
 mod shown;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -111,6 +113,7 @@ pub(super) struct Service {
     /// When somebody last needed the service.
     used: Instant,
     problems: Vec<String>,
+    unwritten: noted::Unwritten,
     dirty: bool,
     /// Counts changes of the queue.
     changes: u64,
@@ -161,6 +164,7 @@ pub(super) fn new(options: Options, stop: CancellationToken) -> (Owner, Handle) 
         listening: Vec::new(),
         used: Instant::now(),
         problems: Vec::new(),
+        unwritten: noted::Unwritten::default(),
         dirty: false,
         changes: 0,
         unsaved: None,
@@ -256,8 +260,8 @@ impl Owner {
                     self.service.note_pause(&mut open, &state);
                 }
                 _ = tick.tick() => {
-                    self.service.look_around();
-                    if self.service.is_idle() {
+                    let needed = self.service.look_around();
+                    if !needed && self.service.is_idle() {
                         return "nobody needs it: no application, no consent, nothing to do";
                     }
                 }
@@ -339,13 +343,6 @@ impl Service {
         }
         let waiting = std::mem::take(&mut self.again);
         waiting.into_iter().for_each(|id| self.start(id));
-    }
-
-    /// Notes something in the activity log.
-    pub(super) fn note(&mut self, what: Happening) {
-        if let Err(error) = self.log.note(what, UnixTime::now()) {
-            self.problem(error.to_string());
-        }
     }
 
     pub(super) fn problem(&mut self, text: String) {
@@ -533,7 +530,9 @@ impl Service {
         }
     }
 
-    fn look_around(&mut self) {
+    /// Looks after what changes by itself. True: somebody needs the service.
+    fn look_around(&mut self) -> bool {
+        self.write_notes();
         self.look_at_disks();
         self.keep_quota();
         self.note_listening();
@@ -543,9 +542,11 @@ impl Service {
                 aside.display()
             ));
         }
-        if self.needed() {
+        let needed = self.needed();
+        if needed {
             self.used = Instant::now();
         }
+        needed
     }
 
     fn needed(&self) -> bool {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
+mod leaving;
+mod records;
 mod running;
 
 use std::fs;
@@ -10,13 +12,10 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
-use std::time::Duration;
 
-use peerlift_daemon::SystemLog;
-use peerlift_daemon::activity::{ActivityLog, Happening};
 use peerlift_daemon::home::Home;
 use peerlift_daemon::machine::{Conditions, MinuteOfDay};
-use peerlift_daemon::service::{Options, ROUTES, ServiceError, run};
+use peerlift_daemon::service::{Options, ROUTES, run};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -268,74 +267,6 @@ async fn settings_hold_from_now_on_and_are_written_down() {
 }
 
 #[tokio::test]
-async fn the_queue_outlives_the_service() {
-    let folder = tempfile::tempdir().unwrap();
-    let service = Running::start(folder.path()).await;
-    service
-        .ask("POST", "/v1/downloads", wanted(folder.path()))
-        .await;
-    service.end().await;
-    let service = Running::start(folder.path()).await;
-    assert_eq!(
-        service.ask("GET", "/v1/downloads/1", None).await["state"],
-        "waiting"
-    );
-    assert_eq!(
-        service
-            .ask("POST", "/v1/downloads", wanted(folder.path()))
-            .await["id"],
-        2
-    );
-    service.end().await;
-}
-
-#[tokio::test]
-async fn a_pause_outlives_the_service() {
-    let folder = tempfile::tempdir().unwrap();
-    let paused = async |service: &Running| {
-        let status = service.ask("GET", "/v1/status", None).await;
-        [&status["sharing_paused"], &status["downloads_paused"]].map(|it| it.as_bool().unwrap())
-    };
-    for (path, expected) in [
-        ("/v1/sharing/pause", [true, false]),
-        ("/v1/pause", [true, true]),
-        ("/v1/sharing/resume", [false, true]),
-        ("/v1/resume", [false, false]),
-    ] {
-        let service = Running::start(folder.path()).await;
-        service.ask("POST", path, None).await;
-        service.end().await;
-        let service = Running::start(folder.path()).await;
-        assert_eq!(paused(&service).await, expected, "{path}");
-        service.end().await;
-    }
-}
-
-#[tokio::test]
-async fn a_damaged_queue_is_moved_aside_and_told_and_a_later_one_left_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let home = Home::below(folder.path());
-    fs::create_dir_all(&home.data).unwrap();
-    fs::write(home.downloads(), "{\"version\":1,\"rec").unwrap();
-    let service = Running::start(folder.path()).await;
-    let status = service.ask("GET", "/v1/status", None).await;
-    assert!(
-        status["problems"][0]
-            .as_str()
-            .unwrap()
-            .contains("damaged-1"),
-        "{status}"
-    );
-    service.end().await;
-
-    let later = "{\"version\":7,\"whatever\":true}";
-    fs::write(home.downloads(), later).unwrap();
-    let ended = run(options(folder.path()), CancellationToken::new(), || ()).await;
-    assert!(matches!(ended, Err(ServiceError::State(_))), "{ended:?}");
-    assert_eq!(fs::read_to_string(home.downloads()).unwrap(), later);
-}
-
-#[tokio::test]
 async fn a_second_service_says_that_there_is_one() {
     let folder = tempfile::tempdir().unwrap();
     let service = Running::start(folder.path()).await;
@@ -360,23 +291,6 @@ async fn only_the_user_can_open_the_socket_and_it_goes_with_the_service() {
     assert_eq!(mode(&home.runtime), 0o700);
     service.end().await;
     assert!(!home.socket().exists());
-}
-
-#[tokio::test]
-async fn nobody_needs_it_and_it_leaves() {
-    let folder = tempfile::tempdir().unwrap();
-    let options = Options {
-        idle: Duration::ZERO,
-        ..options(folder.path())
-    };
-    let home = options.home.clone();
-    let why = run(options, CancellationToken::new(), || ()).await.unwrap();
-    assert!(why.contains("nobody needs it"), "{why}");
-    let log = ActivityLog::at(home.activity(), SystemLog::of_machine());
-    let entries = log.check().unwrap().entries;
-    assert!(
-        matches!(&entries.last().unwrap().what, Happening::Stopped { why } if why.contains("nobody"))
-    );
 }
 
 #[tokio::test]
@@ -453,27 +367,6 @@ async fn the_port_answers_only_who_knows_the_secret() {
 }
 
 #[tokio::test]
-async fn a_removal_and_an_administrator_keep_it_from_starting() {
-    let folder = tempfile::tempdir().unwrap();
-    let home = Home::below(folder.path());
-    fs::write(
-        folder.path().join("policy.toml"),
-        "allowed = false\ncontact = \"ask Kim\"\n",
-    )
-    .unwrap();
-    let ended = run(options(folder.path()), CancellationToken::new(), || ()).await;
-    assert!(ended.unwrap_err().to_string().contains("ask Kim"));
-    fs::create_dir_all(home.marker.parent().unwrap()).unwrap();
-    fs::write(&home.marker, "").unwrap();
-    let ended = run(options(folder.path()), CancellationToken::new(), || ()).await;
-    assert!(matches!(ended, Err(ServiceError::Removed)));
-    assert!(
-        !home.data.exists() && !home.runtime.exists(),
-        "nothing came back"
-    );
-}
-
-#[tokio::test]
 async fn settings_are_written_and_hold_from_then_on() {
     let folder = tempfile::tempdir().unwrap();
     let service = Running::start(folder.path()).await;
@@ -520,40 +413,4 @@ async fn whoever_has_an_answer_can_be_asked_again_in_the_same_words() {
         );
     }
     service.end().await;
-}
-
-#[tokio::test]
-async fn a_removal_from_within_ends_the_service_and_is_honoured() {
-    let folder = tempfile::tempdir().unwrap();
-    let service = Running::start(folder.path()).await;
-    let unsure = Some(json!({"confirm": false}));
-    assert_eq!(service.refused("POST", "/v1/remove", unsure).await, 400);
-    service
-        .ask("POST", "/v1/remove", Some(json!({"confirm": true})))
-        .await;
-    let why = service.task.await.unwrap().unwrap();
-    assert_eq!(why, "it was removed");
-    let home = Home::below(folder.path());
-    assert!(home.marker.exists() && !home.data.exists());
-    let again = run(options(folder.path()), CancellationToken::new(), || ()).await;
-    assert!(matches!(again, Err(ServiceError::Removed)));
-}
-
-#[tokio::test]
-async fn with_the_last_application_it_removes_itself() {
-    let folder = tempfile::tempdir().unwrap();
-    let service = Running::start(folder.path()).await;
-    for id in ["org.a", "org.b"] {
-        let application = json!({"id": id, "name": "A game"});
-        service
-            .ask("POST", "/v1/applications", Some(application))
-            .await;
-    }
-    let released = service.ask("DELETE", "/v1/applications/org.a", None).await;
-    assert_eq!(released["last"], false);
-    let released = service.ask("DELETE", "/v1/applications/org.b", None).await;
-    assert_eq!(released["last"], true);
-    assert_eq!(service.task.await.unwrap().unwrap(), "it was removed");
-    let home = Home::below(folder.path());
-    assert!(home.marker.exists() && !home.data.exists());
 }
