@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::common::answer::put_published;
 use super::common::{Edge, MIB, World, noise};
-use super::user::{Service, json as told, wait_until};
+use super::user::{Service, json as told, tree, wait_until};
 
 /// How often it is killed.
 const ROUNDS: u64 = 12;
@@ -25,6 +25,9 @@ const REQUESTS_MAX: u64 = 25;
 
 /// The longest time from the first request of a round to its end, which as many requests take.
 const ROUND_MS_MAX: u64 = 400;
+
+/// The longest time until a removal is killed: as long as it takes on a busy machine.
+const REMOVAL_MS_MAX: u64 = 120;
 
 /// Numbers from a seed (splitmix64, Steele et al. 2014).
 struct Draw(u64);
@@ -227,4 +230,42 @@ fn a_file_that_was_put_in_place_and_not_noted_counts_as_downloaded() {
     // Nothing was fetched but the first byte, to know what it is.
     assert!(edge.sent("/f") < 100, "{}", edge.sent("/f"));
     service.kill();
+}
+
+/// A removal that was killed is undone as a whole, or honoured, and finished by the next one.
+#[test]
+fn a_removal_that_is_killed_is_none_or_is_honoured() {
+    let mut draw = Draw(0x7265_6d76);
+    for round in 0..ROUNDS {
+        let world = World::new();
+        world.run(["app", "register", "org.example.game"]).fine();
+        let before = tree(&world.data(""));
+        let marker = world.root().join("config/peerlift-removed");
+        let removing = world.start(["uninstall", "--yes"]);
+        if round % 2 == 0 {
+            // From the first step on; whoever waits longer between two looks finds it done.
+            for _ in 0..60_000 {
+                if marker.exists() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            assert!(marker.exists());
+        } else {
+            // The instant is what is drawn; nothing is waited for.
+            std::thread::sleep(Duration::from_millis(draw.below(REMOVAL_MS_MAX)));
+        }
+        removing.signal(Signal::KILL);
+        removing.wait();
+        if marker.exists() {
+            for words in [&["daemon"][..], &["app", "register", "org.example.other"]] {
+                world.run(words).failed(1, &["removed", "--allow-again"]);
+            }
+        } else {
+            assert_eq!(tree(&world.data("")), before);
+        }
+        let removal = told(&world, &["uninstall", "--yes"]);
+        assert_eq!(removal["failed"], json!([]));
+        assert!(!world.data("").exists());
+    }
 }

@@ -21,6 +21,7 @@ mod publish;
 mod resume;
 mod serving;
 mod shared_again;
+mod slept;
 mod storage;
 mod stream;
 mod trust;
