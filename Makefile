@@ -62,6 +62,7 @@ completions:
 ## make install [PREFIX=…] the program, its manual pages and completions, by default in /usr/local
 install: man completions
 	install -Dm755 $(TARGET)/release/peerlift $(DESTDIR)$(PREFIX)/bin/peerlift
+	install -Dm644 packaging/README.txt $(DESTDIR)$(PREFIX)/share/doc/peerlift/README.txt
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m644 $(TARGET)/man/peerlift*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -Dm644 $(TARGET)/completions/peerlift \
