@@ -5,7 +5,7 @@
 
 use peerlift_client::{Event, Provenance, Report, Share, Uploads};
 use peerlift_daemon::SystemLog;
-use peerlift_daemon::activity::{ActivityLog, Happening};
+use peerlift_daemon::activity::{ActivityError, ActivityLog, Happening};
 use peerlift_daemon::explanations::{Explanation, Explanations};
 use peerlift_daemon::home::Home;
 use peerlift_daemon::limits::{Budget, Limits};
@@ -145,20 +145,27 @@ impl Kept {
         }
     }
 
-    /// Hears of its good end.
-    pub(super) fn ended(&self, report: &Report) {
-        self.note(Happening::Downloaded {
+    /// Hears of its good end. What comes back is why that is not in the activity log, if it is not: a
+    /// home that cannot be written to is no reason to fail a download.
+    pub(super) fn ended(&self, report: &Report) -> Option<String> {
+        let downloaded = self.note(Happening::Downloaded {
             name: self.name.clone(),
             size: report.size,
             from_edge: report.from_edge,
             from_peers: report.from_peers,
         });
-        if report.uploaded > 0 {
+        let shared = || {
             self.note(Happening::Shared {
                 name: self.name.clone(),
                 bytes: report.uploaded,
-            });
-        }
+            })
+        };
+        let noted = downloaded.and_then(|()| match report.uploaded {
+            0 => Ok(()),
+            _ => shared(),
+        });
+        let error = noted.err()?;
+        Some(format!("not noted, `peerlift activity` lacks it: {error}"))
     }
 
     fn explain(&mut self, provenance: &Provenance) {
@@ -179,13 +186,10 @@ impl Kept {
         }
     }
 
-    fn note(&self, what: Happening) {
-        let Some(log) = &self.log else { return };
+    fn note(&self, what: Happening) -> Result<(), ActivityError> {
+        let Some(log) = &self.log else { return Ok(()) };
         let now = UnixTime::now();
-        let noted = log
-            .note_presence(report::presence(now))
-            .and_then(|()| log.note(what, now));
-        // A home that cannot be written to is no reason to fail a download.
-        noted.unwrap_or_else(|error| tracing::warn!(%error, "not noted"));
+        log.note_presence(report::presence(now))?;
+        log.note(what, now)
     }
 }

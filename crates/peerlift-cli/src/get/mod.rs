@@ -179,7 +179,9 @@ impl One {
             }
         }
         let report = download.wait().await.map_err(interrupted)?;
-        self.kept.ended(&report);
+        if let Some(text) = self.kept.ended(&report) {
+            view.show(&Event::Warning { text })?;
+        }
         view.ended(&report)
     }
 }

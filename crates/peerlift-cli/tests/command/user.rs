@@ -503,7 +503,8 @@ fn a_full_disk_loses_no_record_and_shares_nothing() {
     let filler = fill(&world);
     let refused = world.run(["share", "allow", &key, "--yes"]);
     assert_eq!(refused.status.code(), Some(6), "{}", refused.stderr);
-    world.get([edge.url("/a")]).fine();
+    let done = world.run(["get", &edge.url("/a")]).fine();
+    assert!(done.stderr.contains("not noted"), "{}", done.stderr);
 
     fs::remove_file(&filler).unwrap();
     assert_eq!(json(&world, &["share"])["consents"][0]["share"], "off");
