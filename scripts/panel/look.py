@@ -1,5 +1,7 @@
 """What is looked at in the page itself, by scripts that run in it and by the browser's accessibility
-tree: names, landmarks, contrast, width."""
+tree: names, landmarks, contrast, width; and by axe-core."""
+import importlib.util
+from pathlib import Path
 
 # Roles that mean nothing to a listener without a name.
 NAMED = {"button", "link", "textbox", "checkbox", "radio", "combobox", "spinbutton", "image", "img",
@@ -64,6 +66,23 @@ def accessibility(page):
     session.detach()
     return [(node["role"]["value"], node.get("name", {}).get("value", ""))
             for node in nodes if not node["ignored"] and "role" in node]
+
+
+def axe():
+    """axe-core, the script; None where it could not be installed."""
+    found = importlib.util.find_spec("axe_playwright_python")
+    if found is None:
+        return None
+    return (Path(found.submodule_search_locations[0]) / "axe.min.js").read_text()
+
+
+def violations(page, script):
+    """What axe-core finds wrong with the page as it is shown: rules, and where they are broken."""
+    page.evaluate(script)
+    found = page.evaluate("() => axe.run(document, { preload: false })")
+    assert len(found["passes"]) > 10, "it looked at nothing"
+    return [f"{rule['id']}: {rule['help']}: {node['target']}"
+            for rule in found["violations"] for node in rule["nodes"]]
 
 
 def nameless(tree):

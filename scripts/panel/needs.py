@@ -10,6 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 ENVIRONMENT = ROOT / "target" / "panel-env"
 PLAYWRIGHT = "playwright==1.*"
+# Brings axe-core along, which looks for what keeps people out. Without it the rest is tested.
+AXE = "axe-playwright-python==0.1.*"
 
 
 def missing():
@@ -59,8 +61,9 @@ def playwright_there():
             quiet(["apt-get", "install", "--yes", "--no-install-recommends", "python3-venv"])
             quiet([sys.executable, "-m", "venv", "--clear", ENVIRONMENT])
     # Its own browsers are not wanted: Debian's is used.
-    quiet([python(), "-m", "pip", "install", "--quiet", PLAYWRIGHT],
-          {**os.environ, "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD": "1"})
+    environment = {**os.environ, "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD": "1"}
+    quiet([python(), "-m", "pip", "install", "--quiet", PLAYWRIGHT], environment)
+    quiet([python(), "-m", "pip", "install", "--quiet", AXE], environment)
     return there()
 
 

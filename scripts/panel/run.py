@@ -22,6 +22,7 @@ def main():
     needs.enter()
     shutil.rmtree(SCREENSHOTS, ignore_errors=True)
     SCREENSHOTS.mkdir(parents=True)
+    import look
     from tour import Tour
     from world import World
     passed, failed = 0, 0
@@ -30,6 +31,8 @@ def main():
         world = World(binary, folder, stack)
         stack.callback(world.end_service)
         tour = Tour(world, needs.chromium(), SCREENSHOTS, stack)
+        if not look.axe():
+            print("axe-core: left out, it could not be installed", flush=True)
         for number, check in enumerate(tour.checks(), 1):
             try:
                 check()

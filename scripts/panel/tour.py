@@ -50,6 +50,7 @@ class Tour:
             self.light_has_contrast,
             self.dark_has_contrast,
             self.nothing_sticks_out_at_360_pixels,
+            *([self.axe_finds_nothing_wrong] if look.axe() else []),
             self.others_get_nothing,
             self.removal_removes,
             self.nothing_was_asked_of_anybody_else,
@@ -207,7 +208,7 @@ class Tour:
         self.view("applications")
         expect(self.page.locator("#no-applications")).to_be_visible()
         self.world.run("app", "register", "org.example.game", "--name", "A game <b>")
-        expect(self.page.locator("#application-list h3")).to_have_text("A game <b>")
+        expect(self.page.locator("#application-list h2")).to_have_text("A game <b>")
 
     def settings_are_kept_and_nonsense_is_not(self):
         self.view("settings")
@@ -331,6 +332,20 @@ class Tour:
             assert found["content"] <= found["page"] and not found["out"], (name, found)
             self.shoot(f"narrow-{name}", page)
         page.context.close()
+
+    def axe_finds_nothing_wrong(self):
+        script = look.axe()
+        for size, scheme in ((WIDE, "light"), (NARROW, "dark")):
+            page = self.open(self.world.link(), size, scheme)
+            for name in VIEWS:
+                self.view(name, page)
+                self.settle(name, page)
+                found = look.violations(page, script)
+                assert not found, (scheme, name, found)
+            page.get_by_role("button", name="Remove Peerlift…").click()
+            found = look.violations(page, script)
+            assert not found, (scheme, "the question", found)
+            page.context.close()
 
     def others_get_nothing(self):
         origin = re.sub("/open.*", "", self.used_link)

@@ -148,7 +148,7 @@ export class Views {
 }
 
 function applicationRow() {
-  const name = el("h3"), more = el("p", { class: "more" });
+  const name = el("h2"), more = el("p", { class: "more" });
   return { element: el("li", {}, name, more), update(item) {
     put(name, item.name);
     put(more, [item.id, item.program, `since ${when(item.since)}`].filter(Boolean).join(", "));
