@@ -1,5 +1,6 @@
 //! The question that edges and control nodes have in common: may whoever shows this fetch that?
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use peerlift_model::{ObjectId, PublisherId};
@@ -31,6 +32,8 @@ pub struct Grant {
     pub objects: Vec<ObjectId>,
     /// Until when, in Unix seconds by the issuer's clock.
     pub expires: u64,
+    /// Whose signature is on the token.
+    pub key: [u8; 32],
     /// The proof, which must be good for one use only; `None`: the token is bound to nobody.
     pub proof: Option<VerifiedProof>,
 }
@@ -113,15 +116,11 @@ impl Gate {
         unix_now: u64,
     ) -> Result<Grant, Refusal> {
         let publisher = Claims::unverified(shown.token)?.publisher;
-        let own;
-        let keys = match self.publishers.get(&publisher) {
-            Some(keys) => keys,
-            None => {
-                own = KeySet::of_publisher(publisher);
-                &own
-            }
-        };
-        let claims = Claims::verify(shown.token, keys, self.audience, unix_now)?;
+        let keys = self.keys(publisher);
+        let claims = Claims::verify(shown.token, &keys, self.audience, unix_now)?;
+        let kid = Claims::key_name(shown.token);
+        let key = kid.and_then(|kid| keys.get(&kid).copied());
+        let key = key.ok_or(TokenError::UnknownKey)?;
         let proof = match (claims.holder, shown.proof) {
             (Some(_), None) => return Err(Refusal::NoProof),
             (Some(holder), Some(proof)) => {
@@ -137,8 +136,23 @@ impl Gate {
             publisher: claims.publisher,
             objects: claims.objects,
             expires: claims.expires,
+            key,
             proof,
         })
+    }
+
+    /// Whether the key that signed for a grant still does: who takes a key out of the set takes back
+    /// what it has signed.
+    #[must_use]
+    pub fn stands_by(&self, grant: &Grant) -> bool {
+        self.keys(grant.publisher).contains(&grant.key)
+    }
+
+    fn keys(&self, publisher: PublisherId) -> Cow<'_, KeySet> {
+        match self.publishers.get(&publisher) {
+            Some(keys) => Cow::Borrowed(keys),
+            None => Cow::Owned(KeySet::of_publisher(publisher)),
+        }
     }
 }
 

@@ -268,6 +268,12 @@ impl KeySet {
             .map(|(_, key)| key)
     }
 
+    /// Whether a key is among them.
+    #[must_use]
+    pub fn contains(&self, key: &[u8; 32]) -> bool {
+        self.keys.iter().any(|(_, known)| known == key)
+    }
+
     /// The names of the keys.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.keys.iter().map(|(kid, _)| kid.as_str())

@@ -18,7 +18,7 @@ use axum::routing::get;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use peerlift_access::{
     AccessKey, Asked, Audience, BLOCKED_MAX, BlockList, Blocked, Credential, Gate, Grant, JwsError,
-    KeySet, Refusal, Replay, ReplayGuard,
+    KeySet, Refusal, Replay, ReplayGuard, TokenError,
 };
 use peerlift_model::{ObjectId, PublisherId};
 use peerlift_rendezvous::Event;
@@ -254,8 +254,13 @@ impl NodeAccess {
         let Some(about) = self.about(object).filter(|about| about.token) else {
             return Ok(());
         };
+        let gate = self.gate.read().unwrap_or_else(|it| it.into_inner());
         let mut refusal = Refusal::NoToken;
         for grant in grants {
+            if !gate.stands_by(grant) {
+                refusal = TokenError::UnknownKey.into();
+                continue;
+            }
             match grant.covers(about.publisher, Some(object), about.unbound, unix_now) {
                 Ok(()) => return Ok(()),
                 Err(reason) if grant.publisher == about.publisher => refusal = reason,

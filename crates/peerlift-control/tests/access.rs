@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use common::{Client, OBJECT, Served, Stranger, within};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
-use peerlift_access::{AccessKey, BLOCKED_MAX, BlockList, Claims, Proof, SecretToken};
+use peerlift_access::{AccessKey, BLOCKED_MAX, BlockList, Claims, KeySet, Proof, SecretToken};
 use peerlift_control::{BLOCKS_PATH, BlockError, ControlConfig, NodeAccess, ObjectAccess};
 use peerlift_model::{ObjectId, PublisherId};
 use peerlift_net::control::ControlEvent;
@@ -99,6 +99,21 @@ async fn without_a_token_nobody_is_named_and_with_one_they_are() {
 
     asker.session.show(wallet(&claims())).await;
     assert_eq!(asker.ask().await.peers.len(), 1);
+}
+
+#[tokio::test]
+async fn who_takes_a_key_back_takes_back_what_it_has_signed() {
+    let (served, access) = node().await;
+    let mut asker = served.client(2, true).await;
+    asker.session.show(wallet(&claims())).await;
+    asker.ask().await;
+    let other = AccessKey::from_seed(&[77; 32]);
+    access.set_keys(publisher(), KeySet::of([other.public()]));
+    asker.session.query(OBJECT, 10, Vec::new()).await;
+    assert!(asker.denial().await.contains("unknown key"));
+    let both = KeySet::of([other.public(), publisher_key().public()]);
+    access.set_keys(publisher(), both);
+    asker.ask().await;
 }
 
 #[tokio::test]
