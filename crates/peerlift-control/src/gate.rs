@@ -41,8 +41,12 @@ pub(crate) struct Place {
 
 impl Gate {
     pub(crate) fn new() -> Self {
+        Self::with_places(PENDING_MAX)
+    }
+
+    pub(crate) fn with_places(count: usize) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(PENDING_MAX)),
+            places: Arc::new(Semaphore::new(count)),
             sites: Arc::default(),
         }
     }

@@ -79,10 +79,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LeanTls<S> {
                 return Poll::Ready(Ok(()));
             }
             ready!(sent);
-            if ready!(self.poll_fill(cx))? == 0 {
-                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            ready!(self.poll_fill_from_whom_is_there(cx))?;
+        }
+    }
+
+    /// Reads all that has come. Who has said something and hung up, tired of the queue, gets no
+    /// signature: that is most of what a login costs.
+    fn poll_fill_from_whom_is_there(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut count = ready!(self.poll_fill(cx))?;
+        while count > 0 {
+            match self.poll_fill(cx)? {
+                Poll::Ready(more) => count = more,
+                Poll::Pending => return Poll::Ready(Ok(())),
             }
         }
+        Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()))
     }
 
     /// Processes what came in; an error is told the other side as far as the socket takes it, and

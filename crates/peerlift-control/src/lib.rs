@@ -18,6 +18,7 @@
 mod access;
 pub mod admin;
 mod atlas;
+mod backlog;
 mod conversation;
 mod core_task;
 mod directory;

@@ -221,6 +221,11 @@ impl ControlNode {
         begins
     }
 
+    /// The time of the node's own clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.shared.now()
+    }
+
     /// A connection could not be accepted.
     pub(crate) fn count_accept_error(&self) {
         self.shared.context.metrics.accept_errors.inc();

@@ -12,6 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use futures_util::FutureExt;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -27,11 +28,13 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
 use crate::ControlNode;
+use crate::backlog::{BACKLOG_MAX, Backlog};
 use crate::gate::{Gate, Place};
 use crate::lean_tls::LeanTls;
 
-/// Connections that wait in the kernel, oldest first, while all places at the door are taken.
-const BACKLOG: u32 = 4096;
+/// Handshakes that are begun before those under way go on. One at a time costs a look at all sockets
+/// for each.
+const BEGUN_AT_ONCE: u64 = 8;
 
 /// How long TLS and the request may take together.
 const KNOCK_MAX: Duration = Duration::from_secs(10);
@@ -136,7 +139,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     }?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    socket.listen(BACKLOG_MAX)
 }
 
 /// What a load balancer asks: whether the process lives, and whether it takes clients.
@@ -168,9 +171,11 @@ struct Door {
 impl Door {
     async fn run(self, stop: CancellationToken) {
         let mut knocking = JoinSet::new();
+        let mut backlog = Backlog::new(self.node.now());
+        let mut begun = 0_u64;
         loop {
             let accepted = tokio::select! {
-                accepted = self.accept() => accepted,
+                accepted = self.accept(&mut backlog) => accepted,
                 () = stop.cancelled() => break,
                 Some(_) = knocking.join_next() => continue,
             };
@@ -184,15 +189,31 @@ impl Door {
                     tracing::debug!(%from, "no session in time");
                 }
             });
+            // Those who are in go before those who wait: a node that begins more than it finishes
+            // finishes nothing in time.
+            begun += 1;
+            if begun.is_multiple_of(BEGUN_AT_ONCE) {
+                tokio::task::yield_now().await;
+            }
         }
         knocking.shutdown().await;
     }
 
     /// The oldest connection that waits, once there is a place for it. Cancel-safe: what was taken
     /// out of the kernel's queue is returned without waiting.
-    async fn accept(&self) -> Option<(TcpStream, SocketAddr, Place)> {
+    async fn accept(&self, backlog: &mut Backlog) -> Option<(TcpStream, SocketAddr, Place)> {
         let permit = self.gate.wait().await?;
-        let (stream, from) = match self.listener.accept().await {
+        let accepted = match self.listener.accept().now_or_never() {
+            Some(accepted) => accepted,
+            None => {
+                backlog.note_empty();
+                self.listener.accept().await
+            }
+        };
+        if let Some(length) = backlog.take(self.node.now()) {
+            self.set_backlog(length);
+        }
+        let (stream, from) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, mostly. Sessions go on; one that ends makes room.
@@ -211,6 +232,15 @@ impl Door {
         }
         let place = self.gate.enter(permit, from.ip())?;
         Some((stream, from, place))
+    }
+
+    /// How many may wait in the kernel; those who are there stay.
+    fn set_backlog(&self, length: u32) {
+        let length = i32::try_from(length).unwrap_or(i32::MAX);
+        match SockRef::from(&self.listener).listen(length) {
+            Ok(()) => tracing::debug!(length, "so many may wait"),
+            Err(error) => tracing::debug!(%error, "as many may wait as before"),
+        }
     }
 }
 
@@ -275,5 +305,56 @@ where
         .with_upgrades();
     if let Err(error) = connection.await {
         tracing::debug!(%from, %error, "no session");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::registry::Registry;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::ControlConfig;
+
+    #[tokio::test]
+    async fn who_waits_longest_is_taken_first() {
+        let node = ControlNode::start(ControlConfig::new([9; 32]), &mut Registry::default());
+        let (order, mut taken) = mpsc::unbounded_channel();
+        let note = move |path: axum::extract::Path<String>| {
+            let sent = order.send(path.0);
+            std::future::ready(if sent.is_ok() { "noted" } else { "gone" })
+        };
+        let options = ServerOptions {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+            tls: None,
+            routes: Router::new().route("/note/{who}", axum::routing::get(note)),
+        };
+        let mut server = ControlServer::bind(node, options).unwrap();
+        server.gate = Gate::with_places(1);
+        let address = server.addresses()[0];
+        let stop = CancellationToken::new();
+        let served = tokio::spawn(server.serve(stop.clone()));
+        // Comes first, and keeps the one place until it leaves.
+        let mut first = TcpStream::connect(address).await.unwrap();
+        first.write_all(b"G").await.unwrap();
+        let mut waiting = Vec::new();
+        for who in 0..20 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let request =
+                format!("GET /note/{who} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            waiting.push(stream);
+        }
+        assert!(taken.try_recv().is_err(), "there is one place");
+        drop(first);
+        for who in 0..20 {
+            assert_eq!(taken.recv().await, Some(who.to_string()));
+        }
+        let mut answer = String::new();
+        waiting[19].read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("noted"), "{answer}");
+        stop.cancel();
+        served.await.unwrap();
     }
 }
