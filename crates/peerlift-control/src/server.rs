@@ -97,6 +97,7 @@ impl ControlServer {
             tls.alpn_protocols = vec![b"http/1.1".to_vec()];
             // One ticket a login is enough to resume by, and half the work of two.
             tls.send_tls13_tickets = 1;
+            resume_without_memory(&mut tls);
             Arc::new(tls)
         });
         Ok(Self {
@@ -129,6 +130,15 @@ impl ControlServer {
             tasks.spawn(door.run(stop.clone()));
         }
         while tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Lets clients keep what they resume by (RFC 8446 §2.2), sealed with a key of this process: a table
+/// here would be small, or large, and those who came before the last few hundred not in it.
+fn resume_without_memory(tls: &mut rustls::ServerConfig) {
+    match rustls::crypto::ring::Ticketer::new() {
+        Ok(ticketer) => tls.ticketer = ticketer,
+        Err(error) => tracing::warn!(%error, "few clients can resume TLS"),
     }
 }
 

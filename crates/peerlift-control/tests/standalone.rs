@@ -5,6 +5,7 @@
 mod common;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::http::{Method, StatusCode};
 use common::{Client, OBJECT, within};
@@ -13,8 +14,11 @@ use peerlift_control::{Atlas, ControlConfig, ControlNode, ControlServer, ServerO
 use peerlift_net::control::ControlEvent;
 use peerlift_wire::control::{PATH, SUB_PROTOCOL};
 use prometheus_client::registry::Registry;
+use rustls::HandshakeKind;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -87,15 +91,57 @@ async fn silent_connections_do_not_keep_clients_out() {
 }
 
 fn some_tls() -> rustls::ServerConfig {
+    tls_and_certificate().0
+}
+
+fn tls_and_certificate() -> (rustls::ServerConfig, CertificateDer<'static>) {
     let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate = own.cert.der().clone();
     let key = rustls::pki_types::PrivateKeyDer::Pkcs8(own.signing_key.serialize_der().into());
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    rustls::ServerConfig::builder_with_provider(provider)
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![own.cert.der().clone()], key)
-        .unwrap()
+        .with_single_cert(vec![certificate.clone()], key)
+        .unwrap();
+    (config, certificate)
+}
+
+/// Asks for something over TLS; how much of a handshake that took.
+async fn visit(address: SocketAddr, client: &TlsConnector) -> HandshakeKind {
+    let tcp = TcpStream::connect(address).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut tls = within(client.connect(name, tcp)).await.unwrap();
+    let request = b"GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    tls.write_all(request).await.unwrap();
+    // What the node gives to resume by comes before the answer.
+    within(tls.read_to_end(&mut Vec::new())).await.unwrap();
+    tls.get_ref().1.handshake_kind().unwrap()
+}
+
+#[tokio::test]
+async fn who_was_here_before_a_thousand_others_is_let_in_without_a_signature() {
+    let (tls, certificate) = tls_and_certificate();
+    let alone = Alone::start_with(ControlConfig::new([9; 32]), Some(tls)).await;
+    let client = || {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(certificate.clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        TlsConnector::from(Arc::new(config))
+    };
+    let first = client();
+    assert_eq!(visit(alone.address, &first).await, HandshakeKind::Full);
+    for _ in 0..1000 {
+        let kind = visit(alone.address, &client()).await;
+        assert_eq!(kind, HandshakeKind::Full);
+    }
+    assert_eq!(visit(alone.address, &first).await, HandshakeKind::Resumed);
 }
 
 /// Says one byte after the other, each before anybody could call it silent, until it is hung up on.
