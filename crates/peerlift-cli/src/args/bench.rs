@@ -18,8 +18,8 @@ pub(crate) struct BenchArgs {
 /// What to measure.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
-    /// A control node and thousands of clients over loopback: memory of idle sessions, logins,
-    /// queries, a lost directory, ten times too many logins
+    /// A control node and thousands of clients over loopback: memory of idle sessions, queries,
+    /// visitors, a lost directory, logins, ten times too many logins
     Control(BenchControlArgs),
     /// Three control nodes, of which one is killed and started again: how soon its clients are
     /// back, and whether the others go on
@@ -63,6 +63,9 @@ pub(crate) struct BenchControlArgs {
     /// that is not at its limit
     #[arg(long, default_value_t = 5_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) queries_per_s: u32,
+    /// Visitors a second: each logs in, announces, asks, and leaves
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) visits_per_s: u32,
     /// How long each load lasts
     #[arg(long, default_value_t = 8, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=600))]
     pub(crate) seconds: u32,

@@ -42,6 +42,8 @@ pub(super) struct NodePlan {
     pub(super) directory: Option<DirectoryUrl>,
     /// Whether it speaks TLS.
     pub(super) tls: bool,
+    /// Whether it works with one thread only, so that rivals for its processor get their shares.
+    pub(super) one_thread: bool,
 }
 
 impl Default for NodePlan {
@@ -51,6 +53,7 @@ impl Default for NodePlan {
             logins_per_s: 1_000_000,
             directory: None,
             tls: true,
+            one_thread: false,
         }
     }
 }
@@ -78,7 +81,7 @@ impl Node {
         );
         std::fs::write(at("config.toml"), settings)?;
         let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (child, ready) = run(folder.path(), anywhere, plan.tls)?;
+        let (child, ready) = run(folder.path(), anywhere, plan.tls, plan.one_thread)?;
         Ok(Self {
             child,
             address: *ready.listen.first().ok_or("the node listens nowhere")?,
@@ -98,7 +101,7 @@ impl Node {
 
     /// Starts it again where it was.
     pub(super) fn start_again(&mut self) -> Result<(), Trouble> {
-        let (child, ready) = run(self.folder.path(), self.address, self.tls)?;
+        let (child, ready) = run(self.folder.path(), self.address, self.tls, false)?;
         (self.child, self.admin) = (child, ready.admin);
         Ok(())
     }
@@ -180,10 +183,45 @@ pub(super) fn pin(process: u32, number: usize) -> bool {
     has_two && command.status().is_ok_and(|status| status.success())
 }
 
+/// Rivals for a processor: a node that has it together with them gets a sixtieth.
+const RIVALS: usize = 60;
+
+/// Processes that never stop working. A node on their processor gets so little of it that its
+/// clients, who have another one, can make ten times as many tries as it takes.
+pub(super) struct Rivals(Vec<Child>);
+
+impl Rivals {
+    pub(super) fn start(processor: usize) -> Result<Self, Trouble> {
+        let number = processor.to_string();
+        let mut rivals = Self(Vec::with_capacity(RIVALS));
+        for _ in 0..RIVALS {
+            let mut command = Command::new("taskset");
+            command.args(["-c", &number, "sh", "-c", "while :; do :; done"]);
+            rivals.0.push(command.spawn()?);
+        }
+        Ok(rivals)
+    }
+}
+
+impl Drop for Rivals {
+    fn drop(&mut self) {
+        for rival in &mut self.0 {
+            // Ended already, or ending: there is nothing else to do about it.
+            let _ = rival.kill();
+            let _ = rival.wait();
+        }
+    }
+}
+
 /// Starts the process, and waits until it says that it is ready: for the moment that takes, nothing
 /// else is to be done.
-fn run(folder: &Path, listen: SocketAddr, tls: bool) -> Result<(Child, Ready), Trouble> {
-    let mut child = command(folder, listen, tls)?.spawn()?;
+fn run(
+    folder: &Path,
+    listen: SocketAddr,
+    tls: bool,
+    one_thread: bool,
+) -> Result<(Child, Ready), Trouble> {
+    let mut child = command(folder, listen, tls, one_thread)?.spawn()?;
     let stdout = child.stdout.take().ok_or("no output")?;
     let mut line = String::new();
     BufReader::new(stdout).read_line(&mut line)?;
@@ -192,9 +230,17 @@ fn run(folder: &Path, listen: SocketAddr, tls: bool) -> Result<(Child, Ready), T
     Ok((child, ready))
 }
 
-fn command(folder: &Path, listen: SocketAddr, tls: bool) -> Result<Command, Trouble> {
+fn command(
+    folder: &Path,
+    listen: SocketAddr,
+    tls: bool,
+    one_thread: bool,
+) -> Result<Command, Trouble> {
     let at = |name: &str| folder.join(name);
     let mut command = Command::new(std::env::current_exe()?);
+    if one_thread {
+        command.env("TOKIO_WORKER_THREADS", "1");
+    }
     command
         .args(["control", "--json", "--listen", &listen.to_string()])
         .args(["--admin", "127.0.0.1:0"])

@@ -27,6 +27,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// place for a connection resets it as soon as it takes it from the kernel.
 const AT_THE_DOOR: Duration = Duration::from_millis(50);
 
+/// Servers that a client remembers to resume by: there is one.
+const SERVERS: usize = 1;
+
 /// What introductions begin with: the tag of field 3 in a server's message, which is of bytes.
 const ANSWER: u8 = (3 << 3) | 2;
 
@@ -40,8 +43,8 @@ pub(super) type Trouble = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Clone)]
 pub(super) struct Target {
     pub(super) address: SocketAddr,
-    pub(super) tls: TlsConnector,
-    pub(super) runtime_seed: u64,
+    tls: Arc<rustls::ClientConfig>,
+    runtime_seed: u64,
 }
 
 impl Target {
@@ -60,9 +63,19 @@ impl Target {
         config.resumption = rustls::client::Resumption::disabled();
         Ok(Self {
             address,
-            tls: TlsConnector::from(Arc::new(config)),
+            tls: Arc::new(config),
             runtime_seed: u64::from(std::process::id()) << 32,
         })
+    }
+
+    /// The same for clients that keep what the node gives them to resume by.
+    pub(super) fn that_resumes(&self) -> Self {
+        let mut config = rustls::ClientConfig::clone(&self.tls);
+        config.resumption = rustls::client::Resumption::in_memory_sessions(SERVERS);
+        Self {
+            tls: Arc::new(config),
+            ..self.clone()
+        }
     }
 
     fn key(&self, number: u32) -> SigningKey {
@@ -103,7 +116,8 @@ impl Client {
 
     async fn speak(target: &Target, number: u32, tcp: TcpStream) -> Result<Self, Trouble> {
         let name = rustls::pki_types::ServerName::try_from("localhost")?;
-        let tls = target.tls.connect(name, tcp).await?;
+        let connector = TlsConnector::from(Arc::clone(&target.tls));
+        let tls = connector.connect(name, tcp).await?;
         let mut request = format!("ws://localhost{PATH}").into_client_request()?;
         let protocol = http::HeaderValue::from_static(SUB_PROTOCOL);
         request
@@ -144,6 +158,15 @@ impl Client {
         let complete = true;
         self.send(&ClientMessage::Announce { object, complete })
             .await
+    }
+
+    pub(super) async fn withdraw(&mut self, object: ObjectId) -> Result<(), Trouble> {
+        self.send(&ClientMessage::Withdraw { object }).await
+    }
+
+    /// Says goodbye: the node forgets it at once.
+    pub(super) async fn leave(mut self) -> Result<(), Trouble> {
+        Ok(self.socket.close(None).await?)
     }
 
     /// Asks, and waits for the answer, of which it looks at the kind alone: what a client makes of it

@@ -1,8 +1,9 @@
-//! More logins than a node can take.
+//! Logins: as many as go, and ten times as many.
 //!
 //! Node and clients have a processor each where there are two, so that the tries take nothing of
-//! the node's. A try that is turned away costs its client a connection and no TLS; each that is not
-//! is a real login.
+//! the node's. The clients' processor does not make ten times as many tries as a node takes that has
+//! one to itself: such a storm is for a node that lets few in, and for one that gets a sixtieth of
+//! its processor.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -12,31 +13,96 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::child::{Node, NodePlan};
-use super::client::{Client, Target, Trouble};
+use super::child::{self, Node, NodePlan, Rivals};
+use super::client::{Client, PATIENCE, Target, Trouble};
 
 /// Clients that log in one after another, as fast as the node lets them.
 const WORKERS: usize = 64;
 
-/// Tries under way at once: each takes a descriptor, beside those of the sessions.
-const UNDER_WAY: usize = 4000;
+/// Tries by what the node takes at best.
+const TIMES: f64 = 10.0;
+
+/// Tries under way at once: each takes a descriptor.
+const UNDER_WAY: usize = 15_000;
 
 /// Numbers of clients that come only here.
 static NUMBERS: AtomicU32 = AtomicU32::new(3_000_000);
 
-/// Logins that succeeded.
-pub(super) struct Best {
-    pub(super) count: f64,
-    pub(super) per_s: f64,
+/// What was measured.
+#[derive(Debug, Serialize)]
+pub(super) struct Logins {
+    /// Whether node and clients had a processor each.
+    pinned: bool,
+    full: Best,
+    /// Clients that were there before, and need no signature (RFC 8446 §2.2).
+    resumed: Best,
+    /// A node that lets a tenth of the best in, with ten times as many tries.
+    gated_logins_per_s: u32,
+    gated: Storm,
+    /// A node that is at its limit with a sixtieth of a processor, with ten times as many tries.
+    slow: Best,
+    storm: Storm,
 }
 
-/// As many logins as go.
-pub(super) async fn as_many_as_go(target: &Target, span: Duration) -> Best {
+/// Measures nodes of its own.
+pub(super) async fn logins(span: Duration) -> Result<Logins, Trouble> {
+    let start = async |plan: NodePlan| {
+        let node = Node::start(&plan).await?;
+        let pinned = node.take_processor(0) && child::pin(std::process::id(), 1);
+        let target = Target::new(node.address, node.certificate.clone())?;
+        Ok::<_, Trouble>((node, target, pinned))
+    };
+    let (node, target, pinned) = start(NodePlan::default()).await?;
+    let full = as_many_as_go(&node, || target.clone(), span).await?;
+    let resumed = as_many_as_go(&node, || target.that_resumes(), span).await?;
+    drop(node);
+
+    let gated_logins_per_s = whole(full.per_s / TIMES);
+    let (node, target, _) = start(NodePlan {
+        logins_per_s: gated_logins_per_s,
+        ..NodePlan::default()
+    })
+    .await?;
+    let gated = storm(&node, &target, span, f64::from(gated_logins_per_s)).await?;
+    drop(node);
+
+    let plan = NodePlan {
+        one_thread: true,
+        ..NodePlan::default()
+    };
+    let (node, target, _) = start(plan).await?;
+    let _rivals = Rivals::start(0)?;
+    let slow = as_many_as_go(&node, || target.clone(), span).await?;
+    let storm = storm(&node, &target, span, slow.per_s).await?;
+    Ok(Logins {
+        pinned,
+        full,
+        resumed,
+        gated_logins_per_s,
+        gated,
+        slow,
+        storm,
+    })
+}
+
+/// Logins that succeeded, each after the one before.
+#[derive(Debug, Serialize)]
+struct Best {
+    per_s: f64,
+    per_core_s: f64,
+}
+
+/// As many logins as go; each worker has a target of its own.
+async fn as_many_as_go(
+    node: &Node,
+    target: impl Fn() -> Target,
+    span: Duration,
+) -> Result<Best, Trouble> {
     let done = Arc::new(AtomicU64::new(0));
-    let begin = Instant::now();
+    let (cpu, begin) = (node.cpu()?, Instant::now());
     let mut workers = JoinSet::new();
     for _ in 0..WORKERS {
-        let (target, done) = (target.clone(), Arc::clone(&done));
+        let (target, done) = (target(), Arc::clone(&done));
         workers.spawn(async move {
             while begin.elapsed() < span {
                 if Client::log_in(&target, next()).await.is_ok() {
@@ -46,14 +112,16 @@ pub(super) async fn as_many_as_go(target: &Target, span: Duration) -> Best {
         });
     }
     while workers.join_next().await.is_some() {}
-    let count = count(&done);
-    let per_s = count / begin.elapsed().as_secs_f64();
-    Best { count, per_s }
+    let cpu = node.cpu()?.saturating_sub(cpu);
+    Ok(Best {
+        per_s: count(&done) / begin.elapsed().as_secs_f64(),
+        per_core_s: count(&done) / cpu.as_secs_f64(),
+    })
 }
 
 /// What came of so many tries.
 #[derive(Debug, Serialize)]
-pub(super) struct Storm {
+struct Storm {
     attempts_per_s: f64,
     /// Tries by what the node takes at best.
     attempts_by_best: f64,
@@ -65,36 +133,24 @@ pub(super) struct Storm {
     processors: f64,
 }
 
-impl Storm {
-    pub(super) fn text(&self) -> String {
-        format!(
-            "{:.0} ({:.0} %) of {:.0} ({:.1} x the best); {:.0} a core, {:.2} processors",
-            self.logins_per_s,
-            100.0 * self.logins_by_best,
-            self.attempts_per_s,
-            self.attempts_by_best,
-            self.logins_per_core_s,
-            self.processors
-        )
-    }
-}
-
 /// Ten times as many tries as the best, begun whether others end or not, as long as not too many
-/// are under way.
-pub(super) async fn storm(
+/// are under way. Counted once those who were there first have been let in or given up.
+async fn storm(
     node: &Node,
     target: &Target,
     span: Duration,
     best_per_s: f64,
 ) -> Result<Storm, Trouble> {
-    let per_s = 10.0 * best_per_s;
-    let (begun, accepted) = (AtomicU64::new(0), Arc::new(AtomicU64::new(0)));
-    let mut tries = JoinSet::new();
-    let (cpu, begin) = (node.cpu()?, Instant::now());
-    while begin.elapsed() < span {
-        let due = begin.elapsed().as_secs_f64() * per_s;
-        while count(&begun) < due && tries.len() < UNDER_WAY {
-            begun.fetch_add(1, Ordering::Relaxed);
+    let accepted = Arc::new(AtomicU64::new(0));
+    let (mut tries, mut begun, begin) = (JoinSet::new(), 0.0, Instant::now());
+    let mut at_first = None;
+    while begin.elapsed() < PATIENCE + span {
+        if at_first.is_none() && begin.elapsed() >= PATIENCE {
+            at_first = Some((Instant::now(), begun, count(&accepted), node.cpu()?));
+        }
+        let due = begin.elapsed().as_secs_f64() * TIMES * best_per_s;
+        while begun < due && tries.len() < UNDER_WAY {
+            begun += 1.0;
             let (target, accepted) = (target.clone(), Arc::clone(&accepted));
             tries.spawn(async move {
                 if Client::knock(&target, next()).await.is_ok() {
@@ -106,49 +162,61 @@ pub(super) async fn storm(
         // Those that ended are no load; their memory goes back.
         while tries.try_join_next().is_some() {}
     }
-    let seconds = begin.elapsed().as_secs_f64();
-    let cpu = node.cpu()?.saturating_sub(cpu).as_secs_f64();
-    let storm = Storm {
-        attempts_per_s: count(&begun) / seconds,
-        attempts_by_best: count(&begun) / seconds / best_per_s,
-        logins_per_s: count(&accepted) / seconds,
-        logins_by_best: count(&accepted) / seconds / best_per_s,
-        logins_per_core_s: count(&accepted) / cpu,
-        processors: cpu / seconds,
-    };
+    let (since, begun_before, accepted_before, cpu_before) = at_first.ok_or("no time")?;
+    let seconds = since.elapsed().as_secs_f64();
+    let cpu = node.cpu()?.saturating_sub(cpu_before).as_secs_f64();
+    let (attempts, logins) = (begun - begun_before, count(&accepted) - accepted_before);
     // Nobody waits for those that still try.
     let _ = timeout(Duration::from_secs(5), tries.shutdown()).await;
-    Ok(storm)
+    Ok(Storm {
+        attempts_per_s: attempts / seconds,
+        attempts_by_best: attempts / seconds / best_per_s,
+        logins_per_s: logins / seconds,
+        logins_by_best: logins / seconds / best_per_s,
+        logins_per_core_s: logins / cpu,
+        processors: cpu / seconds,
+    })
 }
 
-/// A node with a limit on logins, and ten times as many tries.
-#[derive(Debug, Serialize)]
-pub(super) struct Gated {
-    pub(super) logins_per_s: u32,
-    pub(super) storm: Storm,
+impl Logins {
+    pub(super) fn rows(&self) -> Vec<(&'static str, String)> {
+        let pinned = if self.pinned { "yes" } else { "no" };
+        let best = |best: &Best| format!("{:.0}; {:.0}", best.per_s, best.per_core_s);
+        vec![
+            ("a processor each", pinned.to_owned()),
+            ("logins a second; and core", best(&self.full)),
+            ("the same, resumed", best(&self.resumed)),
+            (
+                "so many are let in, and come",
+                format!("{}: {}", self.gated_logins_per_s, self.gated.text()),
+            ),
+            ("a sixtieth of a processor", best(&self.slow)),
+            ("and too many tries", self.storm.text()),
+        ]
+    }
 }
 
-/// Measures a node of its own that lets so many in.
+impl Storm {
+    fn text(&self) -> String {
+        format!(
+            "{:.0} ({:.0} %) of {:.0} ({:.1} x the best); {:.0} a core, {:.3} processors",
+            self.logins_per_s,
+            100.0 * self.logins_by_best,
+            self.attempts_per_s,
+            self.attempts_by_best,
+            self.logins_per_core_s,
+            self.processors
+        )
+    }
+}
+
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "a rate of logins"
 )]
-pub(super) async fn gated(sessions: u32, span: Duration, per_s: f64) -> Result<Gated, Trouble> {
-    let logins_per_s = per_s.max(1.0) as u32;
-    let plan = NodePlan {
-        sessions,
-        logins_per_s,
-        ..NodePlan::default()
-    };
-    let node = Node::start(&plan).await?;
-    node.take_processor(0);
-    let target = Target::new(node.address, node.certificate.clone())?;
-    let storm = storm(&node, &target, span, f64::from(logins_per_s)).await?;
-    Ok(Gated {
-        logins_per_s,
-        storm,
-    })
+fn whole(per_s: f64) -> u32 {
+    per_s.max(1.0) as u32
 }
 
 fn next() -> u32 {

@@ -1,14 +1,14 @@
-//! Questions to the node: as many as go, so many a second, and a few while something else happens.
+//! Questions to the node: as many as go, and so many a second.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use super::child::Node;
 use super::client::{Client, Target, Trouble};
-use super::object;
+use super::{object, per_core};
 
 /// Clients that ask at once.
 const ASKERS: u32 = 64;
@@ -16,16 +16,38 @@ const ASKERS: u32 = 64;
 /// Clients that ask at a steady rate: so many that one answer that is late keeps few waiting.
 const STEADY_ASKERS: u32 = 500;
 
+/// What was measured.
+#[derive(Debug, Serialize)]
+pub(super) struct Questions {
+    per_s: u64,
+    per_core_s: u64,
+    ms_p50: f64,
+    ms_p99: f64,
+    /// The same with so many asked a second.
+    offered: Offered,
+}
+
+/// Queries at a rate that does not follow the answers.
+#[derive(Debug, Serialize)]
+struct Offered {
+    queries_per_s: u32,
+    answers_per_s: u64,
+    /// From when each was due.
+    query_ms_p50: f64,
+    query_ms_p99: f64,
+    processors: f64,
+}
+
 /// How long answers took.
 #[derive(Default)]
-pub(super) struct Answers(Vec<Duration>);
+struct Answers(Vec<Duration>);
 
 impl Answers {
-    pub(super) fn count(&self) -> u64 {
+    fn count(&self) -> u64 {
         u64::try_from(self.0.len()).unwrap_or(u64::MAX)
     }
 
-    pub(super) fn milliseconds(&self, quantile: f64) -> f64 {
+    fn milliseconds(&self, quantile: f64) -> f64 {
         quantile_ms(&self.0, quantile)
     }
 }
@@ -49,7 +71,7 @@ pub(super) fn quantile_ms(times: &[Duration], quantile: f64) -> f64 {
 const ASKERS_FROM: u32 = 2_000_000;
 
 /// Many ask for an object, each again as soon as it is answered.
-pub(super) async fn ask_for(target: &Target, span: Duration) -> Result<Answers, Trouble> {
+async fn ask_for(target: &Target, span: Duration) -> Result<Answers, Trouble> {
     let mut askers = JoinSet::new();
     for number in 0..ASKERS {
         let target = target.clone();
@@ -72,7 +94,7 @@ pub(super) async fn ask_for(target: &Target, span: Duration) -> Result<Answers, 
 }
 
 /// Clients for [`ask_at`].
-pub(super) async fn steady_askers(target: &Target, per_s: u32) -> Result<Vec<Client>, Trouble> {
+async fn steady_askers(target: &Target, per_s: u32) -> Result<Vec<Client>, Trouble> {
     let mut clients = Vec::new();
     for number in 0..STEADY_ASKERS.min(per_s) {
         clients.push(Client::log_in(target, ASKERS_FROM + number).await?);
@@ -82,11 +104,7 @@ pub(super) async fn steady_askers(target: &Target, per_s: u32) -> Result<Vec<Cli
 
 /// So many questions a second, whether answers come or not: each client asks in its turn, and when
 /// an answer is late, the next question has waited since it was due. Ends with the last answer.
-pub(super) async fn ask_at(
-    clients: Vec<Client>,
-    per_s: u32,
-    span: Duration,
-) -> Result<Answers, Trouble> {
+async fn ask_at(clients: Vec<Client>, per_s: u32, span: Duration) -> Result<Answers, Trouble> {
     let askers = u32::try_from(clients.len())?;
     let (begin, every) = (Instant::now(), Duration::from_secs(1) * askers / per_s);
     let mut asking = JoinSet::new();
@@ -109,16 +127,69 @@ pub(super) async fn ask_at(
     Ok(answers)
 }
 
-/// A hundred questions a second from one client, until told to end.
-pub(super) async fn ask_gently(target: Target, done: Arc<AtomicBool>) -> Result<Answers, Trouble> {
-    let mut client = Client::log_in(&target, ASKERS_FROM + ASKERS).await?;
-    let mut answers = Answers::default();
-    while !done.load(Ordering::Relaxed) {
-        let asked = Instant::now();
-        client.ask(object(5)).await?;
-        answers.0.push(asked.elapsed());
-        sleep(Duration::from_millis(10)).await;
+/// Asks as much as goes, then at a steady rate.
+pub(super) async fn questions(
+    node: &Node,
+    target: &Target,
+    per_s: u32,
+    span: Duration,
+) -> Result<Questions, Trouble> {
+    let cpu = node.cpu()?;
+    let answers = ask_for(target, span).await?;
+    let cpu = node.cpu()?.saturating_sub(cpu);
+    Ok(Questions {
+        per_s: per_core(answers.count(), span),
+        per_core_s: per_core(answers.count(), cpu),
+        ms_p50: answers.milliseconds(0.5),
+        ms_p99: answers.milliseconds(0.99),
+        offered: offer(node, target, per_s, span).await?,
+    })
+}
+
+async fn offer(
+    node: &Node,
+    target: &Target,
+    per_s: u32,
+    span: Duration,
+) -> Result<Offered, Trouble> {
+    let clients = steady_askers(target, per_s).await?;
+    let (cpu, begin) = (node.cpu()?, Instant::now());
+    let answers = ask_at(clients, per_s, span).await?;
+    let (cpu, took) = (node.cpu()?.saturating_sub(cpu), begin.elapsed());
+    Ok(Offered {
+        queries_per_s: per_s,
+        answers_per_s: per_core(answers.count(), took),
+        query_ms_p50: answers.milliseconds(0.5),
+        query_ms_p99: answers.milliseconds(0.99),
+        processors: cpu.as_secs_f64() / took.as_secs_f64(),
+    })
+}
+
+impl Questions {
+    pub(super) fn rows(&self) -> Vec<(&'static str, String)> {
+        vec![
+            (
+                "queries a second; and core",
+                format!("{}; {}", self.per_s, self.per_core_s),
+            ),
+            (
+                "query p50; p99",
+                format!("{:.2}; {:.2} ms", self.ms_p50, self.ms_p99),
+            ),
+            ("and at a steady rate", self.offered.text()),
+        ]
     }
-    client.ping().await?;
-    Ok(answers)
+}
+
+impl Offered {
+    fn text(&self) -> String {
+        format!(
+            "{} of {}; p50 {:.2}, p99 {:.2} ms, {:.2} processors",
+            self.answers_per_s,
+            self.queries_per_s,
+            self.query_ms_p50,
+            self.query_ms_p99,
+            self.processors
+        )
+    }
 }
