@@ -112,7 +112,7 @@ fn allow(
     console: &Console,
 ) -> Result<Exit, Failure> {
     let consents = Consents::at(user.home.consent());
-    let subject = subject(&consents, publisher)?;
+    let subject = subject(user, publisher)?;
     if yes {
         let text = consent::text(&consents, &subject, Agreed::InBackground);
         let answer = keep(user, &subject, Agreed::InBackground, &text)?;
@@ -155,27 +155,42 @@ fn revoke(publisher: Option<PublisherId>, as_json: bool, user: &User) -> Result<
         }
     };
     for publisher in publishers {
-        let subject = subject(&consents, publisher)?;
+        let subject = subject(user, publisher)?;
         let answer = keep(user, &subject, Agreed::Off, "peerlift share revoke")?;
         told(&answer, as_json)?;
     }
     Ok(Exit::Fine)
 }
 
-/// What is known of a publisher from earlier questions.
-fn subject(consents: &Consents, publisher: PublisherId) -> Result<Subject, Failure> {
+/// What is known of a publisher: from earlier questions, or from downloads of the service that runs.
+fn subject(user: &User, publisher: PublisherId) -> Result<Subject, Failure> {
+    let consents = Consents::at(user.home.consent());
     let standing = consents.standing().map_err(consent::unusable)?;
     let known = standing
         .into_iter()
         .find(|answer| answer.publisher.parse() == Ok(publisher));
-    let (publisher_name, origin) = known
-        .map(|answer| (answer.publisher_name, answer.origin))
-        .unwrap_or_default();
+    let (publisher_name, origin) = match known {
+        Some(answer) => (answer.publisher_name, answer.origin),
+        None => met(user, publisher)?,
+    };
     Ok(Subject {
         publisher,
         publisher_name,
         origin,
     })
+}
+
+/// The name and the origin of a publisher that a download of the service met.
+fn met(user: &User, publisher: PublisherId) -> Result<(String, String), Failure> {
+    let questions = user.ask("GET", "/v1/questions", None)?.unwrap_or_default();
+    let key = publisher.to_string();
+    let mut all = questions.as_array().into_iter().flatten();
+    let found = all.find(|asking| asking["publisher"] == key.as_str());
+    let text = |name: &str| {
+        let value = found.and_then(|asking| asking[name].as_str());
+        value.unwrap_or_default().to_owned()
+    };
+    Ok((text("publisher_name"), text("origin")))
 }
 
 /// Keeps an answer: through the service where it runs, so that it acts at once.

@@ -207,3 +207,21 @@ fn a_file_whose_bytes_turn_out_to_be_others_is_no_longer_shared() {
     assert!(why.contains("is damaged"), "{why}");
     sharer.kill();
 }
+
+#[test]
+fn a_publisher_that_a_download_met_is_named_in_the_answer() {
+    let world = World::new();
+    world.publish("public/a", &noise(MIB));
+    let server = Serving::folder(&world, "public", &["--name", "Example OS"]);
+    let inspected = json(&world, &["inspect", &server.url("/a")]);
+    let key = inspected["publisher"].as_str().unwrap();
+    let service = Service::start(&world);
+    let folder = world.root().display().to_string();
+    { &world }
+        .run(["get", "--queue", &server.url("/a"), "-o", &folder])
+        .fine();
+    wait_until(|| json(&world, &["status"])["downloads"][0]["state"] == "done");
+    let answer = json(&world, &["share", "allow", key, "--yes"]);
+    assert_eq!(answer["publisher_name"], "Example OS", "{answer}");
+    service.kill();
+}
