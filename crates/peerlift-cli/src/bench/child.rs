@@ -9,9 +9,12 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use peerlift_control::DirectoryUrl;
 use peerlift_control::admin::ask;
+use rustix::process::{Pid, Signal, kill_process};
 use rustls::pki_types::CertificateDer;
 use serde::Deserialize;
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use super::client::Trouble;
 
@@ -42,8 +45,6 @@ pub(super) struct NodePlan {
     pub(super) directory: Option<DirectoryUrl>,
     /// Whether it speaks TLS.
     pub(super) tls: bool,
-    /// Whether it works with one thread only, so that rivals for its processor get their shares.
-    pub(super) one_thread: bool,
 }
 
 impl Default for NodePlan {
@@ -53,7 +54,6 @@ impl Default for NodePlan {
             logins_per_s: 1_000_000,
             directory: None,
             tls: true,
-            one_thread: false,
         }
     }
 }
@@ -81,7 +81,7 @@ impl Node {
         );
         std::fs::write(at("config.toml"), settings)?;
         let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (child, ready) = run(folder.path(), anywhere, plan.tls, plan.one_thread)?;
+        let (child, ready) = run(folder.path(), anywhere, plan.tls)?;
         Ok(Self {
             child,
             address: *ready.listen.first().ok_or("the node listens nowhere")?,
@@ -101,7 +101,7 @@ impl Node {
 
     /// Starts it again where it was.
     pub(super) fn start_again(&mut self) -> Result<(), Trouble> {
-        let (child, ready) = run(self.folder.path(), self.address, self.tls, false)?;
+        let (child, ready) = run(self.folder.path(), self.address, self.tls)?;
         (self.child, self.admin) = (child, ready.admin);
         Ok(())
     }
@@ -183,45 +183,40 @@ pub(super) fn pin(process: u32, number: usize) -> bool {
     has_two && command.status().is_ok_and(|status| status.success())
 }
 
-/// Rivals for a processor: a node that has it together with them gets a sixtieth.
-const RIVALS: usize = 60;
+/// How long a slowed node works, and how long it is stopped then: it has a fiftieth of a processor.
+const WORK: Duration = Duration::from_millis(2);
+const STOP: Duration = Duration::from_millis(98);
 
-/// Processes that never stop working. A node on their processor gets so little of it that its
-/// clients, who have another one, can make ten times as many tries as it takes.
-pub(super) struct Rivals(Vec<Child>);
+/// A node that is stopped most of the time, until this is dropped: its clients, who have a processor,
+/// can make ten times as many tries as it takes.
+pub(super) struct Slowed(JoinHandle<()>);
 
-impl Rivals {
-    pub(super) fn start(processor: usize) -> Result<Self, Trouble> {
-        let number = processor.to_string();
-        let mut rivals = Self(Vec::with_capacity(RIVALS));
-        for _ in 0..RIVALS {
-            let mut command = Command::new("taskset");
-            command.args(["-c", &number, "sh", "-c", "while :; do :; done"]);
-            rivals.0.push(command.spawn()?);
-        }
-        Ok(rivals)
+impl Slowed {
+    pub(super) fn start(node: &Node) -> Result<Self, Trouble> {
+        let pid = i32::try_from(node.child.id())?;
+        let pid = Pid::from_raw(pid).ok_or("no process")?;
+        Ok(Self(tokio::spawn(async move {
+            loop {
+                // Ended: there is nothing to slow.
+                let _ = kill_process(pid, Signal::STOP);
+                sleep(STOP).await;
+                let _ = kill_process(pid, Signal::CONT);
+                sleep(WORK).await;
+            }
+        })))
     }
 }
 
-impl Drop for Rivals {
+impl Drop for Slowed {
     fn drop(&mut self) {
-        for rival in &mut self.0 {
-            // Ended already, or ending: there is nothing else to do about it.
-            let _ = rival.kill();
-            let _ = rival.wait();
-        }
+        self.0.abort();
     }
 }
 
 /// Starts the process, and waits until it says that it is ready: for the moment that takes, nothing
 /// else is to be done.
-fn run(
-    folder: &Path,
-    listen: SocketAddr,
-    tls: bool,
-    one_thread: bool,
-) -> Result<(Child, Ready), Trouble> {
-    let mut child = command(folder, listen, tls, one_thread)?.spawn()?;
+fn run(folder: &Path, listen: SocketAddr, tls: bool) -> Result<(Child, Ready), Trouble> {
+    let mut child = command(folder, listen, tls)?.spawn()?;
     let stdout = child.stdout.take().ok_or("no output")?;
     let mut line = String::new();
     BufReader::new(stdout).read_line(&mut line)?;
@@ -230,17 +225,9 @@ fn run(
     Ok((child, ready))
 }
 
-fn command(
-    folder: &Path,
-    listen: SocketAddr,
-    tls: bool,
-    one_thread: bool,
-) -> Result<Command, Trouble> {
+fn command(folder: &Path, listen: SocketAddr, tls: bool) -> Result<Command, Trouble> {
     let at = |name: &str| folder.join(name);
     let mut command = Command::new(std::env::current_exe()?);
-    if one_thread {
-        command.env("TOKIO_WORKER_THREADS", "1");
-    }
     command
         .args(["control", "--json", "--listen", &listen.to_string()])
         .args(["--admin", "127.0.0.1:0"])

@@ -110,7 +110,6 @@ async fn measure(args: &BenchFailoverArgs, console: &Console) -> Result<Report, 
         logins_per_s: args.logins_per_s,
         directory: args.directory.clone(),
         tls: false,
-        ..NodePlan::default()
     };
     let mut nodes = Vec::with_capacity(NODES);
     for _ in 0..NODES {

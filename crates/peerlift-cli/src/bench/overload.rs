@@ -2,7 +2,7 @@
 //!
 //! Node and clients have a processor each where there are two, so that the tries take nothing of
 //! the node's. The clients' processor does not make ten times as many tries as a node takes that has
-//! one to itself: such a storm is for a node that lets few in, and for one that gets a sixtieth of
+//! one to itself: such a storm is for a node that lets few in, and for one that gets a fiftieth of
 //! its processor.
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::child::{self, Node, NodePlan, Rivals};
+use super::child::{self, Node, NodePlan, Slowed};
 use super::client::{Client, PATIENCE, Target, Trouble};
 
 /// Clients that log in one after another, as fast as the node lets them.
@@ -39,7 +39,7 @@ pub(super) struct Logins {
     /// A node that lets a tenth of the best in, with ten times as many tries.
     gated_logins_per_s: u32,
     gated: Storm,
-    /// A node that is at its limit with a sixtieth of a processor, with ten times as many tries.
+    /// A node that is at its limit with a fiftieth of a processor, with ten times as many tries.
     slow: Best,
     storm: Storm,
 }
@@ -66,14 +66,11 @@ pub(super) async fn logins(span: Duration) -> Result<Logins, Trouble> {
     let gated = storm(&node, &target, span, f64::from(gated_logins_per_s)).await?;
     drop(node);
 
-    let plan = NodePlan {
-        one_thread: true,
-        ..NodePlan::default()
-    };
-    let (node, target, _) = start(plan).await?;
-    let _rivals = Rivals::start(0)?;
+    let (node, target, _) = start(NodePlan::default()).await?;
+    let slowed = Slowed::start(&node)?;
     let slow = as_many_as_go(&node, || target.clone(), span).await?;
     let storm = storm(&node, &target, span, slow.per_s).await?;
+    drop(slowed);
     Ok(Logins {
         pinned,
         full,
@@ -190,7 +187,7 @@ impl Logins {
                 "so many are let in, and come",
                 format!("{}: {}", self.gated_logins_per_s, self.gated.text()),
             ),
-            ("a sixtieth of a processor", best(&self.slow)),
+            ("a fiftieth of a processor", best(&self.slow)),
             ("and too many tries", self.storm.text()),
         ]
     }
