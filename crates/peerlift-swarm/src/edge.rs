@@ -17,7 +17,7 @@ const HORIZON: Duration = Duration::from_secs(1);
 
 /// A thrifty download may lag its twin by one such part of the object. It is spent on finding out
 /// what peers can do when the edge leaves them the downlink.
-const LATENESS: u64 = 400;
+const LATENESS: u64 = 800;
 
 /// What a goal wants of the edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

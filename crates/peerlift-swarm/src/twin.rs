@@ -8,8 +8,9 @@
 //! * a faster edge is believed at once;
 //! * no more is believed than a driven edge and the peers bring together for three seconds, for
 //!   then either the edge gives all it can or the downlink is full;
-//! * a slower edge is believed when peers bring next to nothing, or when the sum of all sources is
-//!   clearly below the best sum seen, so that the downlink cannot be what holds the edge back;
+//! * a slower edge is believed when the sum of all sources is clearly below the best sum seen, so that
+//!   the downlink cannot be what holds the edge back; and when peers bring next to nothing, but no less
+//!   than both together: the little that they bring may be what the edge has no room for;
 //! * an edge that gives clearly less than it once gave, although the downlink has room, is shared
 //!   among the [`Crowd`], and what it gives then is the twin's fair share. It goes on to count when
 //!   the edge rests because peers do its work;
@@ -79,6 +80,8 @@ pub(crate) struct Twin {
     began: (Timestamp, u64),
     /// The edge is listened to once more, since then.
     probing: Option<Timestamp>,
+    /// The most that has arrived over a second of that, without what peers were asked for before.
+    alone: Rate,
     /// How large the crowd was at the last probe.
     probed: usize,
     seen: Timestamp,
@@ -112,6 +115,8 @@ impl Twin {
     /// How long the edge is listened to once more: until the requests put to peers have come in,
     /// and then for a second.
     const PROBE: Duration = Duration::from_millis(2250);
+    /// From when on a look back over a second shows the edge nearly alone.
+    const PROBE_ALONE: Duration = Duration::from_millis(1250);
     /// Peers that must have measured the fair share before their word is taken: one may be wrong.
     const WORDS_MIN: usize = 2;
 
@@ -134,6 +139,7 @@ impl Twin {
             hearsay: false,
             began: (now, 0),
             probing: None,
+            alone: Rate::default(),
             probed: 0,
             seen: now,
         }
@@ -335,12 +341,17 @@ impl Twin {
             return;
         };
         if let Some(since) = self.probing {
+            if now.since(since) >= Self::PROBE_ALONE {
+                self.alone = self.alone.max(heard.sum);
+            }
             if now.since(since) >= Self::PROBE {
                 self.probing = None;
+                let most = std::mem::take(&mut self.alone);
                 if self.mixed {
                     let (began, _) = self.began;
                     let until = now.since(began).saturating_sub(passed);
-                    self.unmix(heard.sum.min(alone), until);
+                    // One look may fall short, and what is believed now is kept.
+                    self.unmix(most.min(alone), until);
                     return;
                 }
                 // With what late peers bring, in doubt for a larger share.
@@ -381,8 +392,11 @@ impl Twin {
             && edge < percent(*alone, ROOM_PERCENT)
         {
             self.crowd.measure(nearer(believed, edge), now);
-        } else if downlink_has_room || peers < edge / 16 {
+        } else if downlink_has_room {
             *alone = nearer(*alone, edge);
+        } else if peers < edge / 16 {
+            let sum = wrapped(edge + peers, peers);
+            *alone = nearer(*alone, sum.bytes_per_s());
         }
         self.judge(now);
     }

@@ -50,8 +50,11 @@ impl Yield {
     pub(crate) const LOST: u64 = 960;
     /// The lag that may come of it in all, as a part of the object.
     const LAG: u64 = 100;
-    /// The edge gives way by one such part at a time,
+    /// The edge gives way by one such part at a time, and by no more than
     const STEP: u64 = 6;
+    /// one such part of the object in a second: a look is over the last second, so that four steps may
+    /// have been too many when the first of them is seen, and a short download has no time to lose;
+    const STEP_OF_OBJECT: u64 = 400;
     /// and never by more than what peers bring and one such part of it: who could bring more shows
     /// it as soon as there is room, and who could not is not waited for.
     const SPUR: u64 = 2;
@@ -91,7 +94,8 @@ impl Yield {
             let peers = look.peers.bytes_per_s();
             let hoped = peers.saturating_add(peers / Self::SPUR);
             let least = look.pace.bytes_per_s().saturating_sub(hoped);
-            cap = cap.min((cap - cap / Self::STEP).max(least));
+            let step = (cap / Self::STEP).min(look.size / Self::STEP_OF_OBJECT);
+            cap = cap.min((cap - step).max(least));
         }
         let cap = Rate::from_bytes_per_s(cap);
         self.cap = Some(cap);
@@ -157,6 +161,17 @@ mod tests {
             [400_000; 4],
             "nor does it come back"
         );
+    }
+
+    #[test]
+    fn a_short_download_tries_small_steps() {
+        let mut yields = Yield::new(at(0));
+        let short = Look {
+            size: 4_000_000,
+            ..KEEPS
+        };
+        let given = asked(&mut yields, &[short; 4], 0);
+        assert_eq!(given, [600_000, 590_000, 580_000, 570_000]);
     }
 
     #[test]

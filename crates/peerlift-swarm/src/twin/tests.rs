@@ -75,6 +75,16 @@ fn peers_on_a_full_downlink_do_not_make_it_slower() {
     assert_eq!(rate(&twin), 1_000_000);
 }
 
+/// Else every few percent of theirs would be the edge's again, at the next look from less.
+#[test]
+fn nor_do_peers_that_bring_next_to_nothing() {
+    let few = sight(960_000, 40_000);
+    let twin = live(&[(8, sight(1_000_000, 0)), (40, few)]);
+    assert!(rate(&twin) >= 1_000_000, "{}", rate(&twin));
+    let slower = live(&[(8, sight(1_000_000, 0)), (80, sight(700_000, 30_000))]);
+    assert!(rate(&slower) < 740_000, "{}", rate(&slower));
+}
+
 #[test]
 fn a_rate_that_was_heard_too_high_comes_down_to_what_a_full_downlink_carries() {
     let full = sight(400_000, 600_000);
@@ -121,7 +131,8 @@ fn an_edge_that_was_missed_is_heard_alone_and_nothing_is_owed_to_the_mixture() {
     twin.on_needed(3_600_000, at(4000));
     assert!(twin.is_probing() && twin.is_listening(true));
     for quarter in 1..=9 {
-        let bytes = quarter * 50_000;
+        // It pauses for a moment at the end.
+        let bytes = quarter.min(8) * 50_000;
         let alone = Sight {
             done: 3_600_000 + bytes,
             edge_bytes: 400_000 + bytes,
