@@ -423,6 +423,7 @@ impl Swarm {
         } else {
             self.lanes.open_all();
         }
+        self.twin.on_lag(look.lag, now);
         let (rate, needed) = self.yields.apply(rate, look, now);
         if needed {
             self.twin.on_needed(self.books.done, now);

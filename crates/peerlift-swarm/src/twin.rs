@@ -17,14 +17,19 @@
 //! * where a peer has everything, the edge is not listened to alone: what it and the seeds bring
 //!   together is no less than it would bring, and stands for it until the pace is lost while the
 //!   edge gives way; only then is the edge heard;
+//! * when the download has fallen behind by what peers may cost, the edge brings the rest, unless it turns
+//!   out that it, or the line, has become slower itself;
 //! * who comes late to such a crowd finds the edge at rest. It hears the fair share from peers that
 //!   have measured it, and believes the upper quartile: liars would have to be many.
+
+mod listening;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use peerlift_model::{Rate, Timestamp};
 
+use self::listening::Listening;
 use crate::SourceId;
 use crate::crowd::Crowd;
 
@@ -78,10 +83,12 @@ pub(crate) struct Twin {
     hearsay: bool,
     /// When the edge was first asked, and what was here.
     began: (Timestamp, u64),
-    /// The edge is listened to once more, since then.
-    probing: Option<Timestamp>,
-    /// The most that has arrived over a second of that, without what peers were asked for before.
-    alone: Rate,
+    /// The edge is listened to once more.
+    probing: Option<Listening>,
+    /// The lag that peers may cost is spent, and the edge brings the rest.
+    spent: Option<Listening>,
+    /// How many peers fetch from an edge.
+    drivers: usize,
     /// How large the crowd was at the last probe.
     probed: usize,
     seen: Timestamp,
@@ -112,11 +119,6 @@ impl Twin {
     const LISTEN: Duration = Duration::from_millis(1250);
     /// How long its first byte is waited for.
     const FIRST_BYTE_MAX: Duration = Duration::from_secs(1);
-    /// How long the edge is listened to once more: until the requests put to peers have come in,
-    /// and then for a second.
-    const PROBE: Duration = Duration::from_millis(2250);
-    /// From when on a look back over a second shows the edge nearly alone.
-    const PROBE_ALONE: Duration = Duration::from_millis(1250);
     /// Peers that must have measured the fair share before their word is taken: one may be wrong.
     const WORDS_MIN: usize = 2;
 
@@ -139,7 +141,8 @@ impl Twin {
             hearsay: false,
             began: (now, 0),
             probing: None,
-            alone: Rate::default(),
+            spent: None,
+            drivers: 0,
             probed: 0,
             seen: now,
         }
@@ -182,6 +185,7 @@ impl Twin {
     pub(crate) fn observe(&mut self, sight: Sight, now: Timestamp) {
         let passed = now.since(self.seen);
         self.seen = now;
+        self.drivers = sight.drivers;
         self.judge(now);
         let heard = self.look(sight.edge_bytes, sight.done, now);
         match self.knowledge {
@@ -189,9 +193,10 @@ impl Twin {
             Knowledge::Young { .. } => self.hear(sight, heard, passed, now),
             Knowledge::Rate(_) => {
                 self.probe(sight, heard, passed, now);
+                self.forgive(sight.done, heard.sum, now);
                 self.raise(heard.sum);
                 let mut refuted = false;
-                if sight.edge_driven && self.probing.is_none() {
+                if sight.edge_driven && !self.is_probing() {
                     self.learn(sight, now);
                     refuted = self.bound(heard) && std::mem::take(&mut self.hearsay);
                 } else {
@@ -238,17 +243,43 @@ impl Twin {
         self.fair.is_some()
     }
 
-    /// Whether the edge is listened to once more.
+    /// Whether the edge is listened to once more, or brings the rest.
     pub(crate) fn is_probing(&self) -> bool {
-        self.probing.is_some()
+        self.probing.is_some() || self.spent.is_some()
+    }
+
+    /// The download is so many bytes behind. Where others ask the edge, it has no time to give back.
+    pub(crate) fn on_lag(&mut self, lag: u64, now: Timestamp) {
+        let spent = lag > self.size / 1000 * LAG_PER_MILLE && self.drivers == 0;
+        if spent && self.rate().is_some() && !self.is_probing() {
+            self.spent = Some(Listening::new(now));
+        }
+    }
+
+    /// Whether the edge that brings the rest keeps the pace that was believed. If not, it was the line
+    /// or the edge that became slower and not the peers, and nothing is owed.
+    fn forgive(&mut self, done: u64, sum: Rate, now: Timestamp) {
+        self.spent.take_if(|_| self.drivers > 0);
+        let believed = self.rate().map_or(0, |rate| percent(rate, KEPT_PERCENT));
+        let heard = (self.spent.as_mut()).and_then(|listening| listening.hear(sum, now));
+        let Some(alone) = heard else {
+            return;
+        };
+        if alone.bytes_per_s() < believed {
+            self.knowledge = Knowledge::Rate(alone);
+            self.progress = self.progress.min(done);
+            self.spent = None;
+        } else {
+            self.spent = Some(Listening::new(now));
+        }
     }
 
     /// The pace was lost when the edge gave way: what it brings alone has to be known now.
     pub(crate) fn on_needed(&mut self, done: u64, now: Timestamp) {
         let believed = self.rate().unwrap_or_default();
         let left = believed.time_for(self.size.saturating_sub(done));
-        if self.mixed && self.probing.is_none() && left > Self::PROBE * 3 {
-            self.probing = Some(now);
+        if self.mixed && self.probing.is_none() && left > Listening::TIME * 3 {
+            self.probing = Some(Listening::new(now));
         }
     }
 
@@ -340,25 +371,19 @@ impl Twin {
         let Knowledge::Rate(alone) = self.knowledge else {
             return;
         };
-        if let Some(since) = self.probing {
-            if now.since(since) >= Self::PROBE_ALONE {
-                self.alone = self.alone.max(heard.sum);
-            }
-            if now.since(since) >= Self::PROBE {
-                self.probing = None;
-                let most = std::mem::take(&mut self.alone);
-                if self.mixed {
-                    let (began, _) = self.began;
-                    let until = now.since(began).saturating_sub(passed);
-                    // One look may fall short, and what is believed now is kept.
-                    self.unmix(most.min(alone), until);
-                    return;
-                }
+        if let Some(listening) = &mut self.probing {
+            let Some(most) = listening.hear(heard.sum, now) else {
+                return;
+            };
+            self.probing = None;
+            if self.mixed {
+                let (began, _) = self.began;
+                let until = now.since(began).saturating_sub(passed);
+                self.unmix(most.min(alone), until);
+            } else if heard.sum.bytes_per_s() < percent(alone, ROOM_PERCENT) {
                 // With what late peers bring, in doubt for a larger share.
-                if heard.sum.bytes_per_s() < percent(alone, ROOM_PERCENT) {
-                    self.crowd.measure(heard.sum, now);
-                    self.judge(now);
-                }
+                self.crowd.measure(heard.sum, now);
+                self.judge(now);
             }
             return;
         }
@@ -366,8 +391,8 @@ impl Twin {
         let left = believed.time_for(self.size.saturating_sub(sight.done));
         let slower = sight.edge.bytes_per_s() < percent(believed, PROBE_PERCENT);
         let grown = self.crowd.len() >= self.probed * 2 && self.crowd.len() > self.probed;
-        if sight.edge_driven && slower && grown && sight.drivers > 0 && left > Self::PROBE * 3 {
-            self.probing = Some(now);
+        if sight.edge_driven && slower && grown && sight.drivers > 0 && left > Listening::TIME * 3 {
+            self.probing = Some(Listening::new(now));
             self.probed = self.crowd.len();
         }
     }
@@ -450,6 +475,13 @@ impl Ceiling {
 
 /// Below this part of what was once seen, a rate is clearly lower.
 const ROOM_PERCENT: u64 = 85;
+
+/// Peers may cost so many thousandths of the time alone. With what the wrapping of their bytes costs from
+/// here on, and the end, that is less than 1.02 of it in nearly all cases.
+const LAG_PER_MILLE: u64 = 12;
+
+/// An edge alone that brings less than this part of what was believed is slower than was believed.
+const KEPT_PERCENT: u64 = 98;
 
 /// At so many looks in a row, a second in all: one may fall between two bursts.
 const ROOMY_LOOKS: u32 = 4;

@@ -11,7 +11,7 @@ const HORIZON_S: f64 = 1.0;
 /// What a thrifty download may lag while peers keep its pace (`yields::Yield::LAG`), and while they
 /// do not (`edge::LATENESS`), in parts of the object.
 const LAG_KEPT: f64 = 100.0;
-const LAG: f64 = 400.0;
+const LAG: f64 = 800.0;
 /// The part of the pace at which it is kept (`yields::Yield::KEPT`).
 const KEPT: f64 = 0.98;
 /// A deadline keeps a tenth of the time for what goes wrong.

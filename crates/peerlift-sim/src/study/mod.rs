@@ -43,6 +43,7 @@ pub fn all() -> impl Iterator<Item = Study> {
     [
         month::SMALL,
         month::LARGE,
+        month::GAMES,
         goals::STUDY,
         crowd::STUDY,
         uploaders::STUDY,

@@ -146,6 +146,54 @@ fn an_edge_that_was_missed_is_heard_alone_and_nothing_is_owed_to_the_mixture() {
     assert!(!twin.is_probing(), "it is known");
 }
 
+/// A twin of 1 MB/s that peers have put 1.3 % of the object behind, and the looks after that.
+fn behind(alone: u64) -> (Twin, Timestamp, Sight) {
+    let mut twin = live(&[(8, sight(1_000_000, 0)), (40, sight(400_000, 600_000))]);
+    let mut now = at(12_000);
+    twin.on_lag(SIZE / 1000 * LAG_PER_MILLE, now);
+    assert!(!twin.is_probing(), "not yet");
+    twin.on_lag(SIZE / 1000 * LAG_PER_MILLE + 1, now);
+    assert!(twin.is_listening(true));
+    let mut sight = Sight {
+        done: 10_000_000,
+        edge_bytes: 6_000_000,
+        ..sight(alone, 0)
+    };
+    look(&mut twin, &mut sight, &mut now, 9);
+    (twin, now, sight)
+}
+
+#[test]
+fn what_peers_may_cost_is_spent_once_and_then_the_edge_brings_the_rest() {
+    let (mut twin, mut now, mut sight) = behind(990_000);
+    assert!(twin.is_listening(true));
+    look(&mut twin, &mut sight, &mut now, 40);
+    assert!(twin.is_listening(true));
+    (sight.edge, sight.sum) = (Rate::default(), Rate::default());
+    look(&mut twin, &mut sight, &mut now, 18);
+    assert!(!twin.is_listening(true), "an edge that stops helps nobody");
+}
+
+#[test]
+fn an_edge_that_others_ask_has_no_time_to_give_back() {
+    let (mut twin, mut now, mut sight) = behind(990_000);
+    sight.drivers = 1;
+    look(&mut twin, &mut sight, &mut now, 1);
+    assert!(!twin.is_listening(true));
+    twin.on_lag(SIZE / 10, now);
+    assert!(!twin.is_listening(true));
+}
+
+#[test]
+fn a_line_that_became_slower_is_not_the_peers_fault() {
+    let (mut twin, mut now, mut sight) = behind(800_000);
+    assert!(!twin.is_listening(true));
+    let lag = twin.progress().saturating_sub(sight.done);
+    assert!(lag <= 200_000, "no more than one look: {lag}");
+    look(&mut twin, &mut sight, &mut now, 4);
+    assert!(rate(&twin) <= 810_000, "{}", rate(&twin));
+}
+
 #[test]
 fn liars_that_promise_everything_do_not_stand_for_the_edge() {
     let listening = live(&[
