@@ -44,20 +44,73 @@ pub(super) async fn put_in_force(
 pub(super) async fn watch(node: ControlNode, path: PathBuf, mut last: String, console: Console) {
     loop {
         sleep(LOOK_EVERY).await;
-        let Ok(text) = read(&path) else {
-            // Being replaced, or gone: the policy stays.
-            continue;
-        };
-        if text == last {
-            continue;
-        }
-        match put_in_force(&node, &path, &text).await {
-            Ok(()) => console.say(format_args!("{}: in force", path.display())),
-            Err(failure) => {
+        match look(&node, &path, &mut last).await {
+            None => {}
+            Some(Ok(())) => console.say(format_args!("{}: in force", path.display())),
+            Some(Err(failure)) => {
                 tracing::error!(error = %failure, "the policy in force stays");
                 console.complain(format_args!("{failure}; the policy in force stays"));
             }
         }
-        last = text;
+    }
+}
+
+/// Puts the file in force when it is not what it was; `None`: it is.
+async fn look(node: &ControlNode, path: &Path, last: &mut String) -> Option<Result<(), Failure>> {
+    // Being replaced, or gone: the policy stays.
+    let text = read(path).ok().filter(|text| text != last)?;
+    let put = put_in_force(node, path, &text).await;
+    *last = text;
+    Some(put)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use peerlift_control::ControlConfig;
+    use peerlift_model::ObjectId;
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+
+    fn blocking(byte: u8) -> String {
+        let object = data_encoding::HEXLOWER.encode(&[byte; 32]);
+        format!("[blocked]\nobjects = [\"{object}\"]\n")
+    }
+
+    /// Which of the objects 1 and 2 the policy in force blocks.
+    async fn blocked(node: &ControlNode) -> [bool; 2] {
+        let visit =
+            |core: &mut Rendezvous, _| [1, 2].map(|it| core.is_blocked(ObjectId::new([it; 32])));
+        node.visit(visit).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_changed_file_is_in_force_and_a_wrong_or_vanished_one_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policy.toml");
+        let node = ControlNode::start(ControlConfig::new([9; 32]), &mut Registry::default());
+        fs::write(&path, blocking(1)).unwrap();
+        let mut last = String::new();
+        assert_eq!(look(&node, &path, &mut last).await, Some(Ok(())));
+        assert_eq!(blocked(&node).await, [true, false]);
+        assert_eq!(look(&node, &path, &mut last).await, None, "nothing changed");
+
+        fs::write(&path, blocking(2)).unwrap();
+        assert_eq!(look(&node, &path, &mut last).await, Some(Ok(())));
+        assert_eq!(blocked(&node).await, [false, true]);
+
+        fs::write(&path, blocking(1) + "[limits]\nobjekts = 7\n").unwrap();
+        let told = look(&node, &path, &mut last).await.unwrap();
+        let failure = told.unwrap_err().to_string();
+        assert!(failure.contains("policy.toml: line 4"), "{failure}");
+        assert_eq!(blocked(&node).await, [false, true], "the old one stays");
+        let again = look(&node, &path, &mut last).await;
+        assert_eq!(again, None, "it is complained of once");
+
+        fs::remove_file(&path).unwrap();
+        assert_eq!(look(&node, &path, &mut last).await, None);
+        assert_eq!(blocked(&node).await, [false, true]);
     }
 }

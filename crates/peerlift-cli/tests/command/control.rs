@@ -49,6 +49,26 @@ fn a_policy_is_tried_before_it_is_in_force() {
 }
 
 #[test]
+fn a_policy_file_that_changes_is_read_again_and_its_mistakes_are_told() {
+    let world = World::new();
+    world.write("policy.toml", b"");
+    let line = ["control", "--listen", "127.0.0.1:0"];
+    let mut command = world.command(line);
+    command.args(["--admin", "127.0.0.1:0", "--policy", "policy.toml"]);
+    let mut running = Running::start(&mut command);
+    running.told("operators at");
+    world.write("policy.toml", b"[selection]\npeers = 20\n");
+    running.told("policy.toml: in force");
+    world.write("policy.toml", b"[selection]\n\npeers = 200\n");
+    let complaint = running.told("the policy in force stays");
+    assert!(complaint.contains("policy.toml: line 3"), "{complaint}");
+    world.write("policy.toml", b"[selection]\npeers = 30\n");
+    running.told("policy.toml: in force");
+    running.signal(Signal::TERM);
+    running.wait().fine();
+}
+
+#[test]
 fn a_node_does_not_start_with_a_wrong_policy_or_database() {
     let world = World::new();
     world.write("wrong.toml", b"\n[selektion]\n");

@@ -19,6 +19,8 @@ pub(crate) struct Running {
     /// What was read of standard output so far.
     seen: Vec<u8>,
     stderr: Option<JoinHandle<Vec<u8>>>,
+    /// The lines of standard error, as they come.
+    told: Receiver<String>,
     /// Dropped when the process has ended: the watchdog lies down.
     _watchdog: Sender<()>,
 }
@@ -50,11 +52,19 @@ impl Running {
                 }
             }
         });
-        let mut err = child.stderr.take().unwrap();
+        let (told_sender, told) = channel();
+        let mut err = BufReader::new(child.stderr.take().unwrap());
         let stderr = spawn(move || {
             let mut text = Vec::new();
-            let _ = err.read_to_end(&mut text);
-            text
+            loop {
+                let start = text.len();
+                if err.read_until(b'\n', &mut text).unwrap_or(0) == 0 {
+                    return text;
+                }
+                let line = String::from_utf8_lossy(&text[start..]).into_owned();
+                // Nobody listens: it is kept for the end.
+                let _ = told_sender.send(line);
+            }
         });
         let watchdog = watch(pid(&child), patience);
         Self {
@@ -62,6 +72,7 @@ impl Running {
             stdout,
             seen: Vec::new(),
             stderr: Some(stderr),
+            told,
             _watchdog: watchdog,
         }
     }
@@ -91,6 +102,14 @@ impl Running {
             "no such {kind} event; stdout: {seen}; stderr: {}",
             self.said()
         );
+    }
+
+    /// Reads standard error until a line has these words; gives the line.
+    pub(crate) fn told(&mut self, words: &str) -> String {
+        match self.told.iter().find(|line| line.contains(words)) {
+            Some(line) => line,
+            None => panic!("nothing of {words:?} in {}", self.said()),
+        }
     }
 
     /// Waits until something was printed, whatever it is.
