@@ -1,5 +1,7 @@
 //! Downloads that fetch from one another.
 
+use std::net::TcpListener;
+
 use crate::common::answer::{put_published, put_sidecars};
 use crate::common::{Edge, File, KIB, MIB, Running, Serving, World, noise};
 use rustix::process::Signal;
@@ -18,6 +20,11 @@ struct Swarm {
 
 impl Swarm {
     fn new() -> Self {
+        Self::that_also_names(&[])
+    }
+
+    /// One whose manifest names these control nodes first.
+    fn that_also_names(others: &[&str]) -> Self {
         let publisher = World::new();
         publisher.write("site/any", b"any");
         let serving = Serving::folder(&publisher, "site", &[]);
@@ -31,7 +38,9 @@ impl Swarm {
             .replace("http:", "ws:");
         let bytes = noise(SIZE);
         let path = publisher.write("published/f", &bytes);
-        publisher.publish_as(&path, &["--control", &control]);
+        let named = others.iter().copied().chain([control.as_str()]);
+        let options: Vec<&str> = named.flat_map(|node| ["--control", node]).collect();
+        publisher.publish_as(&path, &options);
         let edge = Edge::new();
         put_published(&edge, "/f", &path);
         Self {
@@ -95,6 +104,22 @@ fn what_the_edge_no_longer_gives_comes_from_a_peer() {
         "{}",
         ended.text()
     );
+}
+
+#[test]
+fn of_several_control_nodes_one_that_lives_is_enough() {
+    // The system takes connections for it, and nobody ever answers.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("ws://{}/", listener.local_addr().unwrap());
+    // Port 9, discard: nobody listens there.
+    let swarm = Swarm::that_also_names(&["ws://127.0.0.1:9/control", &silent]);
+    let (_first, _sharing) = swarm.sharer();
+    swarm.edge_gives_out();
+    let second = World::new();
+    let url = swarm.edge.url("/f");
+    let ended = second.run(["get", "--json", &url, "--share", "off"]).fine();
+    assert!(second.read("f") == swarm.bytes, "the file differs");
+    assert_eq!(ended.event("completed")["from_peers"], SIZE);
 }
 
 #[test]
