@@ -1,14 +1,17 @@
 //! What databases in the MMDB format know of addresses: autonomous system and country.
 //!
 //! The operator supplies the files, as those of MaxMind, DB-IP or IPinfo. Without them nodes still
-//! know sites and prefixes.
+//! know sites and prefixes. A damaged file is refused when it is read: what passes can be asked.
 
-use std::fmt;
+mod tree;
+
 use std::net::IpAddr;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fmt, fs};
 
-use maxminddb::{MaxMindDbError, Reader};
+use maxminddb::Reader;
 use peerlift_rendezvous::Network;
 use serde::Deserialize;
 use thiserror::Error;
@@ -31,13 +34,12 @@ impl fmt::Debug for Atlas {
 
 /// A database cannot be used.
 #[derive(Debug, Error)]
-#[error("{path} is no MMDB database: {source}")]
+#[error("{path} is no MMDB database: {fault}")]
 pub struct AtlasError {
     /// The file.
     pub path: PathBuf,
     /// What is wrong with it.
-    #[source]
-    pub source: MaxMindDbError,
+    pub fault: String,
 }
 
 /// What a database of autonomous systems says of an address.
@@ -79,8 +81,7 @@ impl Atlas {
         Ok(())
     }
 
-    /// What is known of an address. A database that cannot answer, as its tree is broken, knows
-    /// nothing.
+    /// What is known of an address.
     #[must_use]
     pub fn network(&self, address: Option<IpAddr>) -> Network {
         let mut network = Network::default();
@@ -100,13 +101,26 @@ impl Atlas {
 }
 
 fn open(path: &Path) -> Result<Arc<Reader<Vec<u8>>>, AtlasError> {
-    let wrong = |source| AtlasError {
+    let bytes = fs::read(path).map_err(|error| error.to_string());
+    let reader = bytes.and_then(|bytes| {
+        // The decoder adds what the file says without a check.
+        let read = catch_unwind(|| check(bytes));
+        read.unwrap_or_else(|_| Err("its data makes no sense".to_owned()))
+    });
+    let wrong = |fault| AtlasError {
         path: path.to_owned(),
-        source,
+        fault,
     };
-    let reader = Reader::open_readfile(path).map_err(wrong)?;
-    reader.verify().map_err(wrong)?;
-    Ok(Arc::new(reader))
+    reader.map(Arc::new).map_err(wrong)
+}
+
+fn check(bytes: Vec<u8>) -> Result<Reader<Vec<u8>>, String> {
+    let reader = Reader::from_source(bytes.as_slice()).map_err(|error| error.to_string())?;
+    let about = &reader.metadata;
+    tree::check(&bytes, about.record_size, about.node_count as usize)?;
+    reader.verify().map_err(|error| error.to_string())?;
+    drop(reader);
+    Reader::from_source(bytes).map_err(|error| error.to_string())
 }
 
 fn find<'a, T: Deserialize<'a>>(reader: Option<&'a Reader<Vec<u8>>>, address: IpAddr) -> Option<T> {

@@ -195,3 +195,34 @@ fn a_database_that_was_cut_short_is_an_error_that_names_the_file() {
         assert_eq!(atlas.network(here), Network::default());
     }
 }
+
+#[test]
+fn a_database_with_a_wrong_bit_is_refused_or_answers() {
+    let of = [(ASN, Value::Number(64_500)), ("name", Value::Text("AS"))];
+    let whole = database(&[
+        ([127, 0, 11], Value::Map(&of)),
+        ([127, 0, 12], Value::Map(&of)),
+    ]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("asn.mmdb");
+    let (mut faults, mut good) = (String::new(), 0);
+    // Of every byte one bit or two, of each its own.
+    for bit in (0..8 * whole.len()).step_by(7) {
+        let mut damaged = whole.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        fs::write(&path, &damaged).unwrap();
+        let mut atlas = Atlas::default();
+        match atlas.read_asn(&path) {
+            Ok(()) => good += 1,
+            Err(error) => {
+                assert!(error.to_string().contains("asn.mmdb"), "{error}");
+                faults += &error.fault;
+            }
+        }
+        for third in [11, 12, 13, 211] {
+            // Whatever it answers: it does not panic.
+            let _ = atlas.network(Some([127, 0, third, 1].into()));
+        }
+    }
+    assert!(good > 0 && faults.contains("leads back"), "{faults}");
+}
