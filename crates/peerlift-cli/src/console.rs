@@ -8,8 +8,11 @@ use std::io::{self, IsTerminal, Write};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 use serde::Serialize;
+use tracing::Level;
 
+use crate::args::LogFormat;
 use crate::failure::{Exit, Failure};
+use crate::log;
 
 /// Frames a second that bars are drawn with: smooth for the eye, nothing for the processor.
 const FRAMES_PER_S: u8 = 10;
@@ -19,6 +22,7 @@ const FRAMES_PER_S: u8 = 10;
 pub(crate) struct Console {
     bars: MultiProgress,
     style: Style,
+    log: LogFormat,
 }
 
 /// How progress is told.
@@ -50,7 +54,13 @@ impl Console {
         Self {
             bars: MultiProgress::with_draw_target(target),
             style,
+            log: LogFormat::Text,
         }
+    }
+
+    /// The same, with lines that go well with such a log.
+    pub(crate) fn with_log(self, log: LogFormat) -> Self {
+        Self { log, ..self }
     }
 
     pub(crate) fn style(&self) -> Style {
@@ -75,18 +85,22 @@ impl Console {
     /// Says something that is news, not the result: nothing with `--quiet` and `--json`.
     pub(crate) fn say(&self, line: impl Display) {
         if matches!(self.style, Style::Lines | Style::Bars) {
-            self.write_line(line);
+            self.write_line(Level::INFO, "", line);
         }
     }
 
     /// Says something that must be seen even with `--quiet`.
     pub(crate) fn complain(&self, line: impl Display) {
-        self.write_line(format_args!("peerlift: {line}"));
+        self.write_line(Level::ERROR, "peerlift: ", line);
     }
 
-    fn write_line(&self, line: impl Display) {
+    fn write_line(&self, level: Level, start: &str, line: impl Display) {
+        let line = match self.log {
+            LogFormat::Text => format!("{start}{line}\n"),
+            LogFormat::Json => log::object(level, &line.to_string()) + "\n",
+        };
         // A standard error that is closed leaves nobody to tell.
-        let _ = self.put(format!("{line}\n").as_bytes());
+        let _ = self.put(line.as_bytes());
     }
 
     fn put(&self, bytes: &[u8]) -> io::Result<()> {

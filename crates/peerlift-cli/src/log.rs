@@ -3,12 +3,16 @@
 use std::io::IsTerminal;
 use std::sync::Mutex;
 
+use serde_json::json;
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::args::LogFormat;
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 
@@ -16,7 +20,7 @@ use crate::failure::{Exit, Failure};
 const VARIABLE: &str = "PEERLIFT_LOG";
 
 /// Starts logging for the rest of the process.
-pub(crate) fn start(verbose: u8, console: &Console) -> Result<(), Failure> {
+pub(crate) fn start(verbose: u8, format: LogFormat, console: &Console) -> Result<(), Failure> {
     let filter = match std::env::var(VARIABLE) {
         Ok(text) => EnvFilter::try_new(&text).map_err(|error| {
             Failure::caused(Exit::Usage, VARIABLE, &error)
@@ -24,14 +28,27 @@ pub(crate) fn start(verbose: u8, console: &Console) -> Result<(), Failure> {
         })?,
         Err(_) => EnvFilter::new(filter(verbose)),
     };
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(Mutex::new(console.clone()))
-        .with_ansi(std::io::stderr().is_terminal())
-        .finish()
-        .with(filter_fn(|about| !tells_content(about)))
-        .init();
+        .with_ansi(std::io::stderr().is_terminal());
+    let quiet = filter_fn(|about| !tells_content(about));
+    match format {
+        LogFormat::Text => log.finish().with(quiet).init(),
+        LogFormat::Json => log.json().flatten_event(true).finish().with(quiet).init(),
+    }
     Ok(())
+}
+
+/// What the command itself has to say, as a line of a log of objects.
+pub(crate) fn object(level: Level, message: &str) -> String {
+    let mut timestamp = String::new();
+    // A string takes everything.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
+    let level = level.as_str();
+    let target = env!("CARGO_BIN_NAME");
+    json!({ "timestamp": timestamp, "level": level, "message": message, "target": target })
+        .to_string()
 }
 
 /// Whether a library writes down what is sent, which may be a secret: WebSockets print every frame.

@@ -48,7 +48,7 @@ fn main() -> ExitCode {
             };
         }
     };
-    let console = Console::new(cli.common.quiet, cli.wants_json());
+    let console = Console::new(cli.common.quiet, cli.wants_json()).with_log(cli.common.log_format);
     match run(cli, &console) {
         Ok(exit) => exit.into(),
         Err(failure) => {
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
 
 /// Runs a command. A failure that comes back as an error is still to be told.
 fn run(cli: Cli, console: &Console) -> Result<Exit, Failure> {
-    log::start(cli.common.verbose, console)?;
+    log::start(cli.common.verbose, cli.common.log_format, console)?;
     let common = cli.common;
     match cli.command {
         Command::Get(args) => {

@@ -17,7 +17,7 @@ mod verify;
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub(crate) use bench::{Bench, BenchArgs, BenchControlArgs, BenchFailoverArgs};
 pub(crate) use control::{BlockArgs, ControlAction, ControlArgs, DirectoryArgs, NodeAddress};
@@ -78,9 +78,26 @@ pub(crate) struct Common {
     /// Say more on standard error; -vv and -vvv say much more
     #[arg(short, long, action = ArgAction::Count, global = true, help_heading = "General")]
     pub(crate) verbose: u8,
+    /// How what goes to standard error looks: lines for people, or an object a line for machines
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "text",
+        global = true,
+        help_heading = "General"
+    )]
+    pub(crate) log_format: LogFormat,
     /// Read settings from FILE [default: $XDG_CONFIG_HOME/peerlift/config.toml]
     #[arg(long, value_name = "FILE", global = true, help_heading = "General")]
     pub(crate) config: Option<PathBuf>,
+}
+
+/// How the log looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    #[default]
+    Text,
+    Json,
 }
 
 /// What to do.

@@ -2,6 +2,7 @@
 
 use crate::common::{Running, World};
 use rustix::process::Signal;
+use serde_json::Value;
 
 /// A node on free ports, and its address for operators.
 fn node(world: &World) -> (Running, String) {
@@ -102,4 +103,50 @@ fn nobody_at_the_operators_address_is_said_so() {
     let ended = world.run(["control", "block", "1234"]);
     assert_eq!(ended.status.code(), Some(2));
     assert!(ended.stderr.contains("64 hexadecimal"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_log_of_objects_has_one_a_line_with_time_level_place_and_words() {
+    let world = World::new();
+    world.write("policy.toml", b"");
+    let line = ["control", "-vv", "--log-format", "json"];
+    let mut command = world.command(line);
+    command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    let mut running = Running::start(command.args(["--policy", "policy.toml"]));
+    running.told("operators at");
+    world.write("policy.toml", b"[selektion]\n");
+    running.told("; the policy in force stays");
+    running.signal(Signal::TERM);
+    let ended = running.wait().fine();
+    let mut logged = Vec::new();
+    for line in ended.stderr.lines() {
+        let object: Value = serde_json::from_str(line).expect(line);
+        for field in ["timestamp", "level", "target", "message"] {
+            assert!(object[field].is_string(), "{field} in {line}");
+        }
+        let time = object["timestamp"].as_str().unwrap();
+        assert!(time.ends_with('Z') && time.contains('T'), "{time}");
+        logged.push(object);
+    }
+    // What happened has fields of its own.
+    let wrong = "the policy in force stays";
+    let about = logged.iter().find(|object| object["message"] == wrong);
+    let about = about.expect(&ended.stderr);
+    assert_eq!(about["level"], "ERROR");
+    let error = about["error"].as_str().unwrap();
+    assert!(error.contains("line 1"), "{error}");
+    let said = logged
+        .iter()
+        .filter(|object| object["target"] == "peerlift");
+    assert!(said.count() >= 3, "{}", ended.stderr);
+
+    // Nor is what ends the command an exception.
+    let line = ["control", "--policy", "none.toml", "--log-format", "json"];
+    let ended = world.run(line);
+    let object: Value = serde_json::from_str(&ended.stderr).expect(&ended.stderr);
+    assert_eq!(
+        (ended.status.code(), &object["level"]),
+        (Some(2), &"ERROR".into())
+    );
+    assert!(object["message"].as_str().unwrap().contains("none.toml"));
 }
