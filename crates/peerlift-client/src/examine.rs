@@ -5,9 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
+use peerlift_model::NatClass;
 use peerlift_net::control::{ControlEvent, ControlSession, Identity};
 use peerlift_net::peer::{PeerNode, PeerNodeConfig, is_own};
 use serde::Serialize;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
@@ -56,7 +58,12 @@ pub enum Outside {
     Behind {
         /// Whether the NAT keeps port numbers, which makes meeting easier.
         keeps_port: bool,
+        /// Whether everybody sees the same port, so that others know where to send to, as two relays
+        /// tell; `None`: there were no two that could.
+        same_port: Option<bool>,
     },
+    /// It is behind a NAT, and two relays that answer by TCP do not by UDP.
+    Blocked,
     /// It is behind a NAT, and nobody could tell whether UDP gets out: no relay answered by UDP.
     Untold,
     /// There is neither a control node nor a relay to say.
@@ -136,7 +143,7 @@ async fn control(url: Url) -> (ControlSight, Option<IpAddr>) {
             }
         }
     };
-    let answer = tokio::time::timeout(PATIENCE, first).await;
+    let answer = timeout(PATIENCE, first).await;
     drop(session);
     stop.cancel();
     tasks.close();
@@ -159,16 +166,27 @@ async fn outside(
     relays: Vec<peerlift_net::peer::RelayConfig>,
     observed: Option<IpAddr>,
 ) -> Outside {
-    let told_by_udp = if relays.is_empty() {
-        None
+    let told = if relays.is_empty() {
+        Told::default()
     } else {
-        mapped(relays).await
+        ask(relays, observed).await.unwrap_or_default()
     };
-    judge(told_by_udp, observed, is_own)
+    judge(told, observed, is_own)
 }
 
-/// The address that a relay sees UDP come from, and whether its port is the socket's.
-async fn mapped(relays: Vec<peerlift_net::peer::RelayConfig>) -> Option<(IpAddr, bool)> {
+/// What relays tell of this machine's UDP.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    /// The address that one sees, and whether its port is the socket's.
+    mapped: Option<(IpAddr, bool)>,
+    /// What two of them see together.
+    class: NatClass,
+}
+
+async fn ask(
+    relays: Vec<peerlift_net::peer::RelayConfig>,
+    observed: Option<IpAddr>,
+) -> Option<Told> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).ok()?;
     let config = PeerNodeConfig {
@@ -178,7 +196,7 @@ async fn mapped(relays: Vec<peerlift_net::peer::RelayConfig>) -> Option<(IpAddr,
         uplink: Uploads::unlimited().uplink().clone(),
     };
     let node = PeerNode::bind(config).await.ok()?;
-    let found = async {
+    let foreign = async {
         loop {
             let direct = node.address().direct;
             if let Some(foreign) = direct.iter().find(|address| !is_own(address.ip())) {
@@ -187,20 +205,35 @@ async fn mapped(relays: Vec<peerlift_net::peer::RelayConfig>) -> Option<(IpAddr,
             node.address_changed().await;
         }
     };
-    let found: Option<SocketAddr> = tokio::time::timeout(PATIENCE, found).await.ok();
+    let class = async {
+        while node.can_tell_nat() && node.nat(observed) == NatClass::Unknown {
+            node.looked_at().await;
+        }
+    };
+    // Whoever has not told by then leaves it unknown.
+    let (foreign, _) = tokio::join!(timeout(PATIENCE, foreign), timeout(PATIENCE, class));
     let own_ports: Vec<u16> = node.sockets().iter().map(SocketAddr::port).collect();
+    let told = Told {
+        mapped: { foreign.ok() }.map(|seen| (seen.ip(), own_ports.contains(&seen.port()))),
+        class: node.nat(observed),
+    };
     node.close().await;
-    found.map(|address| (address.ip(), own_ports.contains(&address.port())))
+    Some(told)
 }
 
-fn judge(
-    told_by_udp: Option<(IpAddr, bool)>,
-    observed: Option<IpAddr>,
-    is_own: impl Fn(IpAddr) -> bool,
-) -> Outside {
-    match (told_by_udp, observed) {
-        (Some((_, keeps_port)), _) => Outside::Behind { keeps_port },
+fn judge(told: Told, observed: Option<IpAddr>, is_own: impl Fn(IpAddr) -> bool) -> Outside {
+    let same_port = match told.class {
+        NatClass::Easy => Some(true),
+        NatClass::Hard => Some(false),
+        NatClass::Open | NatClass::Blocked | NatClass::Unknown => None,
+    };
+    match (told.mapped, observed) {
+        (Some((_, keeps_port)), _) => Outside::Behind {
+            keeps_port,
+            same_port,
+        },
         (None, Some(observed)) if is_own(observed) => Outside::Open,
+        (None, _) if told.class == NatClass::Blocked => Outside::Blocked,
         (None, Some(_)) => Outside::Untold,
         (None, None) => Outside::Unknown,
     }
@@ -217,13 +250,27 @@ mod tests {
 
     #[test]
     fn what_others_see_tells_the_nat() {
-        let judge = |udp, seen| judge(udp, seen, |address| address == OWN);
+        let judge =
+            |mapped, class, seen| judge(Told { mapped, class }, seen, |address| address == OWN);
+        let behind = |keeps_port, same_port| Outside::Behind {
+            keeps_port,
+            same_port,
+        };
+        let (kept, other) = (Some((PUBLIC, true)), Some((PUBLIC, false)));
+        let one_relay = judge(kept, NatClass::Unknown, Some(PUBLIC));
+        assert_eq!(one_relay, behind(true, None));
+        for (class, same) in [(NatClass::Easy, true), (NatClass::Hard, false)] {
+            assert_eq!(judge(other, class, Some(PUBLIC)), behind(false, Some(same)));
+        }
+        assert_eq!(judge(None, NatClass::Open, Some(OWN)), Outside::Open);
         assert_eq!(
-            judge(Some((PUBLIC, true)), Some(PUBLIC)),
-            Outside::Behind { keeps_port: true }
+            judge(None, NatClass::Blocked, Some(PUBLIC)),
+            Outside::Blocked
         );
-        assert_eq!(judge(None, Some(OWN)), Outside::Open);
-        assert_eq!(judge(None, Some(PUBLIC)), Outside::Untold);
-        assert_eq!(judge(None, None), Outside::Unknown);
+        assert_eq!(
+            judge(None, NatClass::Unknown, Some(PUBLIC)),
+            Outside::Untold
+        );
+        assert_eq!(judge(None, NatClass::Unknown, None), Outside::Unknown);
     }
 }

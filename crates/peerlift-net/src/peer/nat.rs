@@ -58,6 +58,11 @@ impl NatFinder {
         }
     }
 
+    /// Whether its relays stand where they can tell how a NAT maps.
+    pub(super) fn is_far_sighted(&self) -> bool {
+        self.far_apart
+    }
+
     /// Takes note of a look.
     pub(super) fn handle_look(&mut self, look: Look) {
         self.silent_looks = match look.silent {

@@ -162,6 +162,12 @@ impl PeerNode {
         self.finder().class(observed, is_own)
     }
 
+    /// Whether it knows relays enough to tell the NAT, sooner or later.
+    #[must_use]
+    pub fn can_tell_nat(&self) -> bool {
+        self.finder().is_far_sighted()
+    }
+
     /// Waits until the relays have looked again, so that [`Self::nat`] may say something else. Never
     /// returns once the node is closed. Cancel-safe.
     pub async fn looked_at(&self) {

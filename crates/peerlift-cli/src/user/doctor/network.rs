@@ -88,13 +88,37 @@ fn clock(controls: &[ControlSight]) -> Option<Finding> {
 fn nat(outside: Outside) -> Finding {
     match outside {
         Outside::Open => Finding::good("NAT", "none: this machine's address is its own"),
-        Outside::Behind { keeps_port: true } => Finding::good(
+        Outside::Behind {
+            same_port: Some(true),
+            ..
+        } => Finding::good(
+            "NAT",
+            "behind one that shows two relays the same port; other downloaders can be met directly",
+        ),
+        Outside::Behind {
+            same_port: Some(false),
+            ..
+        } => Finding::note(
+            "NAT",
+            "behind one that shows everybody another port; few downloaders can be met directly, and \
+             the server is enough",
+        ),
+        Outside::Behind {
+            keeps_port: true, ..
+        } => Finding::good(
             "NAT",
             "behind one that keeps port numbers; other downloaders can most likely be met directly",
         ),
-        Outside::Behind { keeps_port: false } => Finding::note(
+        Outside::Behind {
+            keeps_port: false, ..
+        } => Finding::note(
             "NAT",
             "behind one that changes port numbers; some downloaders cannot be met directly",
+        ),
+        Outside::Blocked => Finding::note(
+            "NAT",
+            "behind one that lets no UDP out, as two relays found; few downloaders can be met, and \
+             the server is enough",
         ),
         Outside::Untold => Finding::note(
             "NAT",
@@ -127,5 +151,21 @@ mod tests {
                 .text
                 .contains("server alone")
         );
+    }
+
+    #[test]
+    fn what_two_relays_tell_comes_before_what_one_does() {
+        let told = |keeps_port, same_port| {
+            let told = nat(Outside::Behind {
+                keeps_port,
+                same_port,
+            });
+            told.text
+        };
+        assert!(told(true, Some(false)).contains("everybody another port"));
+        assert!(told(false, Some(true)).contains("the same port"));
+        assert!(told(true, None).contains("keeps port numbers"));
+        assert!(told(false, None).contains("changes port numbers"));
+        assert!(nat(Outside::Blocked).text.contains("no UDP out"));
     }
 }
