@@ -24,6 +24,11 @@ def publish(stage, host, folder, *options):
     stage.command([stage.tools.peerlift, "publish", *options, folder], "publish", host)
 
 
+def examine(stage, host, url, env=None):
+    """What `peerlift doctor` says of a download from there."""
+    return stage.command([stage.tools.peerlift, "doctor", url], "doctor", host, env)
+
+
 def found_at(server, *relays):
     """Options of `publish` for files whose control node and relay are at that server; more relays
     may be at others."""

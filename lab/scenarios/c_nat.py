@@ -103,3 +103,6 @@ def peers_are_introduced_by_what_two_relays_saw_of_their_nats(stage):
     named, direct = joins("easy1", "--limit-down", "500k")
     stage.check(named > 0, "the easy NAT was not named to the other easy one")
     stage.check(direct > 0, "nothing came directly from one easy NAT to the other")
+    for name, words in (("hard0", "everybody another port"), ("easy0", "two relays the same port")):
+        stage.check(words in peerlift.examine(stage, net[name], f"{server.url}/{film.name}",
+                                              tls.trusting(certificate)), f"{name}: not {words}")
