@@ -264,9 +264,9 @@ impl Swarm {
     fn edge_portion(&self, source: &Source, now: Timestamp) -> Portion {
         let time = if self.config.goal == Goal::InOrder {
             Portion::TIME_STREAM
-        } else if self.is_listening() {
+        } else if self.is_listening() && !self.twin.is_spent() {
             Portion::time_young(source.latency(now))
-        } else if self.peers().next().is_some() {
+        } else if self.peers().next().is_some() && !self.twin.is_spent() {
             Portion::TIME_SHARED
         } else {
             Portion::TIME_ALONE

@@ -245,13 +245,24 @@ impl Twin {
 
     /// Whether the edge is listened to once more, or brings the rest.
     pub(crate) fn is_probing(&self) -> bool {
-        self.probing.is_some() || self.spent.is_some()
+        self.probing.is_some() || self.is_spent()
     }
 
-    /// The download is so many bytes behind. Where others ask the edge, it has no time to give back.
+    /// Whether the edge brings the rest alone.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.spent.is_some()
+    }
+
+    /// The download is so many bytes behind. Where others ask the edge, it has no time to give back; and
+    /// what only peers said of it may never have been.
     pub(crate) fn on_lag(&mut self, lag: u64, now: Timestamp) {
-        let spent = lag > self.size / 1000 * LAG_PER_MILLE && self.drivers == 0;
-        if spent && self.rate().is_some() && !self.is_probing() {
+        let Some(pace) = self.rate() else {
+            return;
+        };
+        let most = self.size / 1000 * LAG_PER_MILLE;
+        let spent = lag > most.saturating_sub(pace.bytes_in(END));
+        let ours = self.drivers == 0 && !self.is_crowded() && !self.hearsay;
+        if spent && ours && !self.is_probing() {
             self.spent = Some(Listening::new(now));
         }
     }
@@ -259,7 +270,8 @@ impl Twin {
     /// Whether the edge that brings the rest keeps the pace that was believed. If not, it was the line
     /// or the edge that became slower and not the peers, and nothing is owed.
     fn forgive(&mut self, done: u64, sum: Rate, now: Timestamp) {
-        self.spent.take_if(|_| self.drivers > 0);
+        let shared = self.drivers > 0 || self.is_crowded();
+        self.spent.take_if(|_| shared);
         let believed = self.rate().map_or(0, |rate| percent(rate, KEPT_PERCENT));
         let heard = (self.spent.as_mut()).and_then(|listening| listening.hear(sum, now));
         let Some(alone) = heard else {
@@ -278,7 +290,7 @@ impl Twin {
     pub(crate) fn on_needed(&mut self, done: u64, now: Timestamp) {
         let believed = self.rate().unwrap_or_default();
         let left = believed.time_for(self.size.saturating_sub(done));
-        if self.mixed && self.probing.is_none() && left > Listening::TIME * 3 {
+        if self.mixed && !self.is_probing() && left > Listening::TIME * 3 {
             self.probing = Some(Listening::new(now));
         }
     }
@@ -476,9 +488,11 @@ impl Ceiling {
 /// Below this part of what was once seen, a rate is clearly lower.
 const ROOM_PERCENT: u64 = 85;
 
-/// Peers may cost so many thousandths of the time alone. With what the wrapping of their bytes costs from
-/// here on, and the end, that is less than 1.02 of it in nearly all cases.
-const LAG_PER_MILLE: u64 = 12;
+/// Peers may cost so many thousandths of the time alone, less
+const LAG_PER_MILLE: u64 = 17;
+
+/// what the end still costs: the last answers of peers come when the edge would have been done.
+const END: Duration = Duration::from_millis(25);
 
 /// An edge alone that brings less than this part of what was believed is slower than was believed.
 const KEPT_PERCENT: u64 = 98;
