@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::greeting::{self, Greeted, GreetingError};
 use crate::hub::{Membership, News};
+use crate::reach::Reach;
 
 /// Links being made at once: hole punching takes seconds, and a swarm introduces forty at a time.
 const DIALS_MAX: usize = 16;
@@ -75,6 +76,7 @@ pub(crate) struct Introducer {
     /// Peers whose link is up, and whether we dialled it.
     linked: BTreeMap<PeerId, bool>,
     banned: BTreeSet<PeerId>,
+    reach: Reach,
     /// Those that were introduced: our right to ask them, and whether they are said to have
     /// everything.
     introduced: BTreeMap<PeerId, (Bytes, bool)>,
@@ -99,6 +101,7 @@ impl Introducer {
             busy,
             linked: BTreeMap::new(),
             banned: BTreeSet::new(),
+            reach: Reach::default(),
             introduced: BTreeMap::new(),
             making: JoinSet::new(),
         }
@@ -161,7 +164,8 @@ impl Introducer {
     }
 
     async fn query(&self) {
-        let known: Vec<PeerId> = self.busy.iter().chain(&self.banned).copied().collect();
+        let known = self.busy.iter().chain(&self.banned).copied();
+        let known: Vec<PeerId> = known.chain(self.reach.out()).collect();
         self.membership.query(PEERS_MAX, &known).await;
     }
 
@@ -199,7 +203,8 @@ impl Introducer {
             let Some((peer, introduction)) = self.waiting.pop_first() else {
                 return;
             };
-            if self.banned.contains(&peer) || !self.busy.insert(peer) {
+            let shunned = self.banned.contains(&peer) || self.reach.is_out(peer);
+            if shunned || !self.busy.insert(peer) {
                 continue;
             }
             let hub = Arc::clone(&self.membership.hub);
@@ -253,6 +258,9 @@ impl Introducer {
                 if error.is_nothing_there() {
                     self.complain(peer).await;
                 }
+                if dialled {
+                    self.reach.missed(peer);
+                }
                 if !self.linked.contains_key(&peer) {
                     self.busy.remove(&peer);
                 }
@@ -271,6 +279,7 @@ impl Introducer {
             return;
         }
         self.busy.insert(peer);
+        self.reach.met(peer);
         self.linked.insert(peer, dialled);
         let ticket = greeted.hello.ticket.clone();
         let object = self.membership.object;

@@ -54,6 +54,7 @@ mod peers;
 mod porch;
 mod progress;
 mod provenance;
+mod reach;
 mod request;
 mod serve;
 mod single;
