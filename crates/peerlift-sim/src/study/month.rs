@@ -29,7 +29,7 @@ pub(super) const GAMES: Study = Study {
     question: "And when they are as large as games, and many want each?",
     answer: |page| {
         page.say("4,000 downloads in 30 days of four files of a gibibyte in the median; who waits does so for an hour");
-        page.say("on average, not for ten minutes. Lines carry 128 KiB at a time here, so that it takes minutes to play.");
+        page.say("on average, not for ten minutes. Lines carry 64 KiB at a time here, so that it takes minutes to play.");
         answer(page, "month-games");
     },
 };
