@@ -93,12 +93,28 @@ fn answer(page: &mut Page, name: &str) {
         }
         page.plot(suffix, &chart(title, classes));
     }
+    page.say(plateau(&by_returned));
     twin(page, &summary);
     page.json(&Figures {
         summary,
         by_copies,
         by_returned,
     });
+}
+
+/// Where the curve of efficiency by peers returned is level, and where it passes `NetSession`'s plateau.
+fn plateau(by_returned: &[Class]) -> String {
+    let level = by_returned.last().map_or(0.0, |class| class.efficiency);
+    let passes = (by_returned.iter()).find(|class| class.efficiency >= NETSESSION_PLATEAU);
+    let passes = match passes {
+        Some(class) => format!("passes it at {:.0} peers returned", class.mean),
+        None => "does not pass it".to_owned(),
+    };
+    format!(
+        "\nNetSession's plateau is {} at 25-30 peers returned; this {passes}, and is at {} with the most.",
+        percent(NETSESSION_PLATEAU),
+        percent(level)
+    )
 }
 
 fn twin(page: &mut Page, summary: &Summary) {
