@@ -423,12 +423,12 @@ impl Swarm {
         } else {
             self.lanes.open_all();
         }
-        self.twin.on_lag(look.lag, now);
+        self.twin.on_lag(look.lag, self.pledges.pledgers(), now);
         let (rate, needed) = self.yields.apply(rate, look, now);
         if needed {
             self.twin.on_needed(self.books.done, now);
         }
-        if self.twin.is_probing() {
+        if self.twin.leaves_it_to_the_edge() {
             // Nobody else is asked from here on.
             self.lanes.open_all();
             return Want::Everything;

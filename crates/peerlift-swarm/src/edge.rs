@@ -45,7 +45,7 @@ impl Want {
         let wanted = match goal {
             Goal::Fastest | Goal::InOrder => return Self::Everything,
             Goal::Thrifty => {
-                let Some(rate) = twin.rate().filter(|_| !twin.is_probing()) else {
+                let Some(rate) = twin.rate().filter(|_| !twin.leaves_it_to_the_edge()) else {
                     return Self::Everything;
                 };
                 // The rate may be a stranger's word.

@@ -278,7 +278,7 @@ impl Swarm {
 
     /// Whether there is nothing left to find out, nor to tell.
     fn is_quiet(&self, now: Timestamp) -> bool {
-        let learns = self.twin.is_probing() || self.is_edge_driven(now);
+        let learns = self.twin.leaves_it_to_the_edge() || self.is_edge_driven(now);
         self.finished && !learns && self.twin.measured_share(now).is_none()
     }
 

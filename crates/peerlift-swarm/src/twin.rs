@@ -87,8 +87,6 @@ pub(crate) struct Twin {
     probing: Option<Listening>,
     /// The lag that peers may cost is spent, and the edge brings the rest.
     spent: Option<Listening>,
-    /// How many peers fetch from an edge.
-    drivers: usize,
     /// How large the crowd was at the last probe.
     probed: usize,
     seen: Timestamp,
@@ -142,7 +140,6 @@ impl Twin {
             began: (now, 0),
             probing: None,
             spent: None,
-            drivers: 0,
             probed: 0,
             seen: now,
         }
@@ -185,7 +182,6 @@ impl Twin {
     pub(crate) fn observe(&mut self, sight: Sight, now: Timestamp) {
         let passed = now.since(self.seen);
         self.seen = now;
-        self.drivers = sight.drivers;
         self.judge(now);
         let heard = self.look(sight.edge_bytes, sight.done, now);
         match self.knowledge {
@@ -193,10 +189,10 @@ impl Twin {
             Knowledge::Young { .. } => self.hear(sight, heard, passed, now),
             Knowledge::Rate(_) => {
                 self.probe(sight, heard, passed, now);
-                self.forgive(sight.done, heard.sum, now);
+                self.forgive(sight, heard.sum, now);
                 self.raise(heard.sum);
                 let mut refuted = false;
-                if sight.edge_driven && !self.is_probing() {
+                if sight.edge_driven && !self.leaves_it_to_the_edge() {
                     self.learn(sight, now);
                     refuted = self.bound(heard) && std::mem::take(&mut self.hearsay);
                 } else {
@@ -235,7 +231,7 @@ impl Twin {
     /// everything, everybody is asked at once, and what all bring together is the pace until
     /// it turns out that the edge cannot give way.
     pub(crate) fn is_listening(&self, seeded: bool) -> bool {
-        self.rate().is_none() && !seeded || self.is_probing()
+        self.rate().is_none() && !seeded || self.leaves_it_to_the_edge()
     }
 
     /// Whether the edge, not the downlink, is what all wait for.
@@ -243,8 +239,8 @@ impl Twin {
         self.fair.is_some()
     }
 
-    /// Whether the edge is listened to once more, or brings the rest.
-    pub(crate) fn is_probing(&self) -> bool {
+    /// Whether nobody but the edge is to be asked: it is listened to once more, or brings the rest.
+    pub(crate) fn leaves_it_to_the_edge(&self) -> bool {
         self.probing.is_some() || self.is_spent()
     }
 
@@ -253,24 +249,24 @@ impl Twin {
         self.spent.is_some()
     }
 
-    /// The download is so many bytes behind. Where others ask the edge, it has no time to give back; and
-    /// what only peers said of it may never have been.
-    pub(crate) fn on_lag(&mut self, lag: u64, now: Timestamp) {
+    /// The download is so many bytes behind, and so many peers fetch from an edge. Where they do, it has no
+    /// time to give back; and what only peers said of it may never have been.
+    pub(crate) fn on_lag(&mut self, lag: u64, drivers: usize, now: Timestamp) {
         let Some(pace) = self.rate() else {
             return;
         };
         let most = self.size / 1000 * LAG_PER_MILLE;
         let spent = lag > most.saturating_sub(pace.bytes_in(END));
-        let ours = self.drivers == 0 && !self.is_crowded() && !self.hearsay;
-        if spent && ours && !self.is_probing() {
+        let ours = drivers == 0 && !self.is_crowded() && !self.hearsay;
+        if spent && ours && !self.leaves_it_to_the_edge() {
             self.spent = Some(Listening::new(now));
         }
     }
 
     /// Whether the edge that brings the rest keeps the pace that was believed. If not, it was the line
     /// or the edge that became slower and not the peers, and nothing is owed.
-    fn forgive(&mut self, done: u64, sum: Rate, now: Timestamp) {
-        let shared = self.drivers > 0 || self.is_crowded();
+    fn forgive(&mut self, sight: Sight, sum: Rate, now: Timestamp) {
+        let shared = sight.drivers > 0 || self.is_crowded();
         self.spent.take_if(|_| shared);
         let believed = self.rate().map_or(0, |rate| percent(rate, KEPT_PERCENT));
         let heard = (self.spent.as_mut()).and_then(|listening| listening.hear(sum, now));
@@ -279,7 +275,7 @@ impl Twin {
         };
         if alone.bytes_per_s() < believed {
             self.knowledge = Knowledge::Rate(alone);
-            self.progress = self.progress.min(done);
+            self.progress = self.progress.min(sight.done);
             self.spent = None;
         } else {
             self.spent = Some(Listening::new(now));
@@ -290,7 +286,7 @@ impl Twin {
     pub(crate) fn on_needed(&mut self, done: u64, now: Timestamp) {
         let believed = self.rate().unwrap_or_default();
         let left = believed.time_for(self.size.saturating_sub(done));
-        if self.mixed && !self.is_probing() && left > Listening::TIME * 3 {
+        if self.mixed && !self.leaves_it_to_the_edge() && left > Listening::TIME * 3 {
             self.probing = Some(Listening::new(now));
         }
     }

@@ -129,7 +129,7 @@ fn an_edge_that_was_missed_is_heard_alone_and_nothing_is_owed_to_the_mixture() {
     let mut twin = live(&[(8, beside_seeds(200_000, 800_000)), (8, missed)]);
     assert_eq!(twin.progress(), 4_031_250);
     twin.on_needed(3_600_000, at(4000));
-    assert!(twin.is_probing() && twin.is_listening(true));
+    assert!(twin.leaves_it_to_the_edge() && twin.is_listening(true));
     for quarter in 1..=9 {
         // It pauses for a moment at the end.
         let bytes = quarter.min(8) * 50_000;
@@ -140,10 +140,10 @@ fn an_edge_that_was_missed_is_heard_alone_and_nothing_is_owed_to_the_mixture() {
         };
         twin.observe(alone, at(4000 + quarter * 250));
     }
-    assert!(!twin.is_probing());
+    assert!(!twin.leaves_it_to_the_edge());
     assert_eq!((rate(&twin), twin.progress()), (200_000, 1_250_000));
     twin.on_needed(5_000_000, at(7000));
-    assert!(!twin.is_probing(), "it is known");
+    assert!(!twin.leaves_it_to_the_edge(), "it is known");
 }
 
 /// A twin of 1 MB/s that peers have put 1.7 % of the object behind, and the looks after that.
@@ -151,9 +151,9 @@ fn behind(alone: u64) -> (Twin, Timestamp, Sight) {
     let mut twin = live(&[(8, sight(1_000_000, 0)), (40, sight(400_000, 600_000))]);
     let mut now = at(12_000);
     let most = SIZE / 1000 * LAG_PER_MILLE - 25_000;
-    twin.on_lag(most, now);
-    assert!(!twin.is_probing(), "not yet");
-    twin.on_lag(most + 1, now);
+    twin.on_lag(most, 0, now);
+    assert!(!twin.leaves_it_to_the_edge(), "not yet");
+    twin.on_lag(most + 1, 0, now);
     assert!(twin.is_listening(true));
     let mut sight = Sight {
         done: 10_000_000,
@@ -181,7 +181,7 @@ fn an_edge_that_others_ask_has_no_time_to_give_back() {
     sight.drivers = 1;
     look(&mut twin, &mut sight, &mut now, 1);
     assert!(!twin.is_listening(true));
-    twin.on_lag(SIZE / 10, now);
+    twin.on_lag(SIZE / 10, 1, now);
     assert!(!twin.is_listening(true));
 }
 
@@ -238,10 +238,10 @@ fn look(twin: &mut Twin, sight: &mut Sight, now: &mut Timestamp, times: u64) {
 fn a_slower_edge_is_listened_to_again_and_found_crowded() {
     let (mut twin, mut now, mut sight) = crowded();
     look(&mut twin, &mut sight, &mut now, 1);
-    assert!(twin.is_probing() && rate(&twin) == 1_000_000);
+    assert!(twin.leaves_it_to_the_edge() && rate(&twin) == 1_000_000);
     (sight.peers, sight.sum) = (Rate::default(), sight.edge);
     look(&mut twin, &mut sight, &mut now, 9);
-    assert!(!twin.is_probing());
+    assert!(!twin.leaves_it_to_the_edge());
     assert_eq!(
         (rate(&twin), twin.measured_share(now)),
         (600_000, Some(sight.edge))
@@ -261,7 +261,10 @@ fn an_edge_that_takes_the_place_of_peers_is_not_crowded() {
     );
     sight.sum = Rate::from_bytes_per_s(1_000_000);
     look(&mut twin, &mut sight, &mut now, 9);
-    assert!(!twin.is_probing(), "not again for the same crowd");
+    assert!(
+        !twin.leaves_it_to_the_edge(),
+        "not again for the same crowd"
+    );
 }
 
 #[test]
