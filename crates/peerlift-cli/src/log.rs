@@ -1,6 +1,6 @@
 //! The log on standard error: silent unless asked for with `-v` or `PEERLIFT_LOG`.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 
 use serde_json::json;
@@ -13,14 +13,17 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::args::LogFormat;
-use crate::console::Console;
 use crate::failure::{Exit, Failure};
 
 /// The variable that says in detail what is logged, in the syntax of `tracing`'s `EnvFilter`.
 const VARIABLE: &str = "PEERLIFT_LOG";
 
-/// Starts logging for the rest of the process.
-pub(crate) fn start(verbose: u8, format: LogFormat, console: &Console) -> Result<(), Failure> {
+/// Starts logging for the rest of the process, by way of what keeps lines of standard error apart.
+pub(crate) fn start(
+    verbose: u8,
+    format: LogFormat,
+    output: impl Write + Send + 'static,
+) -> Result<(), Failure> {
     let filter = match std::env::var(VARIABLE) {
         Ok(text) => EnvFilter::try_new(&text).map_err(|error| {
             Failure::caused(Exit::Usage, VARIABLE, &error)
@@ -30,7 +33,7 @@ pub(crate) fn start(verbose: u8, format: LogFormat, console: &Console) -> Result
     };
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(Mutex::new(console.clone()))
+        .with_writer(Mutex::new(output))
         .with_ansi(std::io::stderr().is_terminal());
     let quiet = filter_fn(|about| !tells_content(about));
     match format {

@@ -60,7 +60,7 @@ fn main() -> ExitCode {
 
 /// Runs a command. A failure that comes back as an error is still to be told.
 fn run(cli: Cli, console: &Console) -> Result<Exit, Failure> {
-    log::start(cli.common.verbose, cli.common.log_format, console)?;
+    log::start(cli.common.verbose, cli.common.log_format, console.clone())?;
     let common = cli.common;
     match cli.command {
         Command::Get(args) => {
