@@ -8,8 +8,10 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::mpsc;
 use std::time::Duration;
 
+use notify::{RecursiveMode, Watcher};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -28,6 +30,9 @@ const ROUND_MS_MAX: u64 = 400;
 
 /// The longest time until a removal is killed: as long as it takes on a busy machine.
 const REMOVAL_MS_MAX: u64 = 120;
+
+/// How long a removal may take to begin.
+const FIRST_STEP_MAX: Duration = Duration::from_secs(60);
 
 /// Numbers from a seed (splitmix64, Steele et al. 2014).
 struct Draw(u64);
@@ -241,16 +246,18 @@ fn a_removal_that_is_killed_is_none_or_is_honoured() {
         world.run(["app", "register", "org.example.game"]).fine();
         let before = tree(&world.data(""));
         let marker = world.root().join("config/peerlift-removed");
+        let (tell, told_of) = mpsc::channel();
+        let mut watcher = notify::recommended_watcher(tell).unwrap();
+        let folder = marker.parent().unwrap();
+        fs::create_dir_all(folder).unwrap();
+        watcher.watch(folder, RecursiveMode::NonRecursive).unwrap();
         let removing = world.start(["uninstall", "--yes"]);
         if round % 2 == 0 {
-            // From the first step on; whoever waits longer between two looks finds it done.
-            for _ in 0..60_000 {
-                if marker.exists() {
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(1));
+            // The first step leaves the marker.
+            while !marker.exists() {
+                let changed = told_of.recv_timeout(FIRST_STEP_MAX);
+                changed.expect("a removal begins").unwrap();
             }
-            assert!(marker.exists());
         } else {
             // The instant is what is drawn; nothing is waited for.
             std::thread::sleep(Duration::from_millis(draw.below(REMOVAL_MS_MAX)));
