@@ -58,6 +58,7 @@ mod requests;
 mod serve;
 mod source;
 mod status;
+mod stretch;
 mod swarm;
 mod twin;
 mod uplink;

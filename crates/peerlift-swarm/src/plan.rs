@@ -12,6 +12,7 @@ use crate::injection::Injection;
 use crate::picker::{Wanted, commonest_run, rarest_run, scattered_run, stream_run, stream_window};
 use crate::requests::{Claim, Request};
 use crate::source::{Edge, Kind, Peer, Source};
+use crate::stretch::Stretch;
 use crate::swarm::Swarm;
 use crate::{Cause, Goal, Output, SourceId};
 
@@ -75,9 +76,9 @@ impl Swarm {
             let groups_max = if parole {
                 Self::PAROLE_GROUPS
             } else {
-                peer.window.request_groups()
+                self.run_of(source, peer, now)
             };
-            if parole && source.requests > 0 || !has_room(source, peer, groups_max) {
+            if parole && source.requests > 0 || !has_room(source, peer) {
                 self.note_limited(id, true);
                 return;
             }
@@ -100,14 +101,30 @@ impl Swarm {
         }
     }
 
+    /// How long a run a peer is asked for. A stream waits for the first of it.
+    fn run_of(&self, source: &Source, peer: &Peer, now: Timestamp) -> u32 {
+        let groups = peer.window.request_groups();
+        match peer.holdings {
+            Holdings::All if self.config.goal != Goal::InOrder => {
+                Stretch::new(source.rate(now), self.ends_in(now)).over(groups)
+            }
+            Holdings::All | Holdings::Some(_) => groups,
+        }
+    }
+
+    /// When everything will be here, from now, at the present pace.
+    fn ends_in(&self, now: Timestamp) -> Duration {
+        let left = self.layout.size() - self.books.done;
+        self.books.down.rate(now).unwrap_or_default().time_for(left)
+    }
+
     /// How much of a request a peer should be asked for near the end. What it brings in half of the
     /// time until all is here, and while the request travels: the rest stays open for who turns out
     /// to be faster, so that all end together and little is asked for twice. (Guided
     /// self-scheduling, Polychronopoulos and Kuck 1987.) Who is idle may always bring one group,
     /// unless it is a stranger and the end is nearer than its answer may be.
     fn fair_end(&self, source: &Source, groups_max: u32, now: Timestamp) -> u32 {
-        let left = self.layout.size() - self.books.done;
-        let ends_in = self.books.down.rate(now).unwrap_or_default().time_for(left);
+        let ends_in = self.ends_in(now);
         if ends_in > Self::END || self.config.goal == Goal::InOrder {
             return groups_max;
         }
@@ -394,9 +411,7 @@ impl Swarm {
             Kind::Edge(edge) => {
                 source.requests < usize::from(edge.lanes) && self.valve.fill_groups() > 0
             }
-            Kind::Peer(peer) => {
-                !peer.choking && has_room(source, peer, peer.window.request_groups())
-            }
+            Kind::Peer(peer) => !peer.choking && has_room(source, peer),
         }
     }
 
@@ -485,10 +500,10 @@ fn slowest(id: SourceId, helper: &Source, waits: &[Wait]) -> Vec<Straggler> {
     slowest
 }
 
-/// Whether a request of so many groups fits beside what is under way. Two requests always do: one
-/// to be answered while the other travels.
-fn has_room(source: &Source, peer: &Peer, groups: u32) -> bool {
-    let bytes = u64::from(groups) * GROUP_BYTES;
+/// Whether a request of the window's own length fits beside what is under way. Two of them always do:
+/// one to be answered while the other travels.
+fn has_room(source: &Source, peer: &Peer) -> bool {
+    let bytes = u64::from(peer.window.request_groups()) * GROUP_BYTES;
     source.in_flight + bytes <= peer.window.bytes()
 }
 
