@@ -27,6 +27,13 @@ impl Look {
     pub(crate) fn keeps(self, thousandths: u64) -> bool {
         self.sum.bytes_per_s() >= self.pace.bytes_per_s() / 1000 * thousandths
     }
+
+    /// What is left of the pace when peers bring half as much again as they do.
+    fn left_by_peers(self) -> Rate {
+        let peers = self.peers.bytes_per_s();
+        let hoped = peers.saturating_add(peers / Yield::SPUR);
+        Rate::from_bytes_per_s(self.pace.bytes_per_s().saturating_sub(hoped))
+    }
 }
 
 /// Finds out what the edge only takes the place of.
@@ -79,7 +86,8 @@ impl Yield {
         let Some(cap) = self.cap else {
             let kept = look.keeps(Self::KEPT) && !lags(Self::LAG * 2);
             if want > Rate::default() && kept && now >= self.rests_until {
-                self.cap = Some(want);
+                // What is under way from the edge makes little be wanted: it is not what it brings.
+                self.cap = Some(want.max(look.left_by_peers()));
             }
             return (want, false);
         };
@@ -91,9 +99,7 @@ impl Yield {
         }
         let mut cap = cap.bytes_per_s();
         if look.keeps(Self::KEPT) {
-            let peers = look.peers.bytes_per_s();
-            let hoped = peers.saturating_add(peers / Self::SPUR);
-            let least = look.pace.bytes_per_s().saturating_sub(hoped);
+            let least = look.left_by_peers().bytes_per_s();
             let step = (cap / Self::STEP).min(look.size / Self::STEP_OF_OBJECT);
             cap = cap.min((cap - step).max(least));
         }
@@ -160,6 +166,20 @@ mod tests {
             asked(&mut yields, &[none; 4], 5000),
             [400_000; 4],
             "nor does it come back"
+        );
+    }
+
+    #[test]
+    fn it_does_not_begin_below_what_peers_leave() {
+        let mut yields = Yield::new(at(0));
+        let few = with_peers(1_000_000, 0, 100_000);
+        asked(&mut yields, &[few], 0);
+        let more = Rate::from_bytes_per_s(990_000);
+        let asked = yields.apply(more, few, at(250)).0;
+        assert_eq!(
+            asked.bytes_per_s(),
+            850_000,
+            "600,000 were wanted beside what was under way"
         );
     }
 
