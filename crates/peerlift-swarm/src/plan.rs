@@ -25,9 +25,12 @@ impl Swarm {
     const STREAM_AHEAD_BYTES_MAX: u64 = 64 << 20;
     /// One in so many parts of the window is due at once, whoever else could bring it later.
     const STREAM_URGENT: u32 = 8;
-    /// The end of a download is this near when what is asked now may be what is waited for: a
-    /// peer's queue, twice.
-    const END: Duration = Duration::from_secs(2);
+    /// The end of a download is this near when what a peer is asked for now may be what is waited for. A
+    /// peer may have become four times slower than it was when it was asked for a second's worth, twice.
+    const END: Duration = Duration::from_secs(8);
+    /// Near the end a busy peer is asked for no less than that, however little is its part: parts that
+    /// grow by a group at a time would be as many requests.
+    const END_GROUPS: u64 = 4;
     /// How many round trips the first answer of a stranger takes, with the slow start of its
     /// connection on a full downlink.
     const STRANGER_RTTS: u32 = 4;
@@ -134,6 +137,9 @@ impl Swarm {
             .rate(now)
             .bytes_in((ends_in / 2 + rtt / 2).min(ends_in));
         let groups = brings.saturating_sub(source.in_flight) / GROUP_BYTES;
+        if source.in_flight > 0 && groups < Self::END_GROUPS.min(groups_max.into()) {
+            return 0;
+        }
         let least = u32::from(source.in_flight == 0 && !late);
         (u32::try_from(groups).unwrap_or(u32::MAX)).clamp(least, groups_max)
     }
