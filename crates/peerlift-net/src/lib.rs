@@ -10,4 +10,6 @@ pub mod peer;
 pub mod polite;
 pub mod token;
 
+#[cfg(target_os = "linux")]
+mod sockopt;
 mod tls;

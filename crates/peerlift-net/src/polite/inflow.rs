@@ -1,7 +1,7 @@
 //! What the kernel knows of what arrives over a TCP connection, and what the sender is told.
 
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 use std::{fs, io};
 
@@ -9,6 +9,7 @@ use socket2::SockRef;
 
 use super::intake::Arrival;
 use super::socket::tcp_info;
+use crate::sockopt::set_number;
 
 /// So many looks are the recent past.
 const LOOKS: f64 = 16.0;
@@ -98,7 +99,8 @@ impl Inflow {
     pub(super) fn bound(&self, bytes: u64) {
         let bytes = bytes.max(2 * self.segment);
         let window = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
-        if let Err(error) = set_window_clamp(&self.socket, window) {
+        let clamp = libc::TCP_WINDOW_CLAMP;
+        if let Err(error) = set_number(&self.socket, libc::IPPROTO_TCP, clamp, window) {
             tracing::debug!(%error, "a sender is told no window");
         }
     }
@@ -148,32 +150,6 @@ fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
     }
     // SAFETY: the kernel has just given us this descriptor, so nobody else closes it.
     Ok(unsafe { OwnedFd::from_raw_fd(result) })
-}
-
-/// `TCP_WINDOW_CLAMP` of tcp(7).
-#[expect(
-    unsafe_code,
-    reason = "no crate of ours has a safe wrapper for this option"
-)]
-fn set_window_clamp(socket: &OwnedFd, bytes: libc::c_int) -> io::Result<()> {
-    let length = libc::socklen_t::try_from(size_of::<libc::c_int>())
-        .map_err(|_| io::ErrorKind::InvalidInput)?;
-    // SAFETY: the descriptor is open for as long as it is borrowed; the kernel reads `length` bytes
-    // of `bytes`, which has that size and outlives the call.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_WINDOW_CLAMP,
-            (&raw const bytes).cast(),
-            length,
-        )
-    };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
 }
 
 #[cfg(test)]
