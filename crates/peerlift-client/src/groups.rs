@@ -58,6 +58,9 @@ impl GroupCutter {
             self.chunk.len() as u64 / GROUP_BYTES * GROUP_BYTES
         };
         if complete == 0 {
+            let group = here.len().min(GROUP_BYTES);
+            let room = usize::try_from(group).unwrap_or(usize::MAX);
+            self.straddling.reserve_exact(room);
             self.straddling.extend_from_slice(&self.chunk);
             self.chunk = Bytes::new();
             return None;
