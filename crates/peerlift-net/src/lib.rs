@@ -12,4 +12,5 @@ pub mod token;
 
 #[cfg(target_os = "linux")]
 mod sockopt;
+mod threshold;
 mod tls;

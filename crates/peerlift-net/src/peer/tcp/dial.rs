@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::{TlsConnector, TlsStream};
 use tokio_util::sync::CancellationToken;
 
+use super::records::Followed;
 use super::tls::{Tls, server_name};
 use super::{HANDSHAKE_MAX, door};
 use crate::peer::PeerLinkError;
@@ -22,7 +23,7 @@ pub(super) async fn dial(
     peer: PeerId,
     places: Vec<SocketAddr>,
     reached: CancellationToken,
-) -> Result<(TlsStream<TcpStream>, Duration), PeerLinkError> {
+) -> Result<(TlsStream<Followed>, Duration), PeerLinkError> {
     let connector = TlsConnector::from(tls.client(peer)?);
     let mut tries: FuturesUnordered<_> = places
         .into_iter()
@@ -47,12 +48,14 @@ async fn meet(
     connector: &TlsConnector,
     place: SocketAddr,
     reached: &CancellationToken,
-) -> io::Result<(TlsStream<TcpStream>, Duration)> {
+) -> io::Result<(TlsStream<Followed>, Duration)> {
     let begin = Instant::now();
     let stream = TcpStream::connect(place).await?;
     let rtt = begin.elapsed();
     reached.cancel();
     door::tune(&stream)?;
-    let stream = connector.connect(server_name(), stream).await?;
+    let stream = connector
+        .connect(server_name(), Followed::new(stream))
+        .await?;
     Ok((TlsStream::Client(stream), rtt))
 }

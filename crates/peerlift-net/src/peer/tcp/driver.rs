@@ -22,7 +22,6 @@ use peerlift_wire::parcel::{Parcel, ParcelDecoder, RequestNumber};
 use peerlift_wire::peer::RangeRequest;
 use rustls::Connection;
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
@@ -30,9 +29,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::inbox::{Inbox, Part};
 use super::link::{End, Order, Outgoing, Over, Question, Shared, TcpLink};
+use super::records::{Followed, Records};
 use crate::peer::PeerLinkError;
 use crate::peer::frames::misbehaved;
 use crate::peer::node::{SILENCE_MAX, STREAMS_MAX};
+use crate::threshold::Threshold;
 
 /// Messages and requests that wait to be sent.
 const ORDERS_MAX: usize = 32;
@@ -55,7 +56,7 @@ const UNREAD_BYTES_MAX: usize = 16 << 20;
 
 /// A link on this socket: the handle, and what has to run for it.
 pub(super) fn link(
-    socket: TcpStream,
+    followed: Followed,
     tls: Connection,
     peer: PeerId,
     rtt: Duration,
@@ -67,9 +68,10 @@ pub(super) fn link(
     let (question_sender, questions) = mpsc::channel(STREAMS_MAX.into());
     let (inbox, messages) = Inbox::new();
     let (next_number, end) = (Arc::new(AtomicU32::new(0)), Arc::<End>::default());
+    let socket = &followed.socket;
     let addresses = socket.local_addr().ok().zip(socket.peer_addr().ok());
     let driver = Driver::new(
-        socket,
+        followed,
         tls,
         inbox,
         Queues {
@@ -108,6 +110,8 @@ struct Queues {
 struct Driver {
     reader: OwnedReadHalf,
     writer: OwnedWriteHalf,
+    records: Records,
+    threshold: Threshold,
     tls: Connection,
     parcels: ParcelDecoder,
     buffer: Box<[u8]>,
@@ -140,7 +144,7 @@ enum Woken {
 
 impl Driver {
     fn new(
-        socket: TcpStream,
+        Followed { socket, records }: Followed,
         mut tls: Connection,
         inbox: Inbox,
         queues: Queues,
@@ -156,6 +160,8 @@ impl Driver {
         Self {
             reader,
             writer,
+            records,
+            threshold: Threshold::default(),
             tls,
             parcels: ParcelDecoder::default(),
             buffer: vec![0; READ_BYTES].into(),
@@ -321,6 +327,10 @@ impl Driver {
             Err(error) => return Err(broken(error)),
         };
         self.heard_at = Instant::now();
+        self.records.follow(&self.buffer[..length]);
+        // Nothing is held up: what is later in the stream cannot be read before, either.
+        self.threshold
+            .set(self.reader.as_ref(), self.records.missing());
         let buffer = std::mem::take(&mut self.buffer);
         let result = self.decrypt(&buffer[..length]);
         self.buffer = buffer;
@@ -428,6 +438,8 @@ impl Driver {
     }
 
     fn look_after(&mut self) -> Result<(), PeerLinkError> {
+        // A record may take longer than a link may be silent: what has come of it is heard, too.
+        self.threshold.set(self.reader.as_ref(), 1);
         if self.inbox.is_empty() && self.heard_at.elapsed() > SILENCE_MAX {
             return Err(PeerLinkError::Timeout);
         }

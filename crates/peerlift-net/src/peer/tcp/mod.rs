@@ -15,6 +15,7 @@ mod driver;
 mod inbox;
 mod link;
 mod places;
+mod records;
 mod tls;
 
 use std::net::IpAddr;
@@ -30,6 +31,7 @@ use tokio_util::task::TaskTracker;
 
 use super::PeerLinkError;
 use crate::polite::Uplink;
+use records::Followed;
 use tls::Tls;
 
 pub(super) use door::{Door, refuse};
@@ -80,7 +82,7 @@ impl TcpSide {
     /// Completes the handshake of a stranger.
     pub(super) async fn answer(&self, stream: TcpStream) -> Result<TcpLink, PeerLinkError> {
         let begin = Instant::now();
-        let handshake = TlsAcceptor::from(self.tls.server()).accept(stream);
+        let handshake = TlsAcceptor::from(self.tls.server()).accept(Followed::new(stream));
         let stream = timeout(HANDSHAKE_MAX, handshake)
             .await
             .map_err(|_| PeerLinkError::Timeout)?
@@ -96,7 +98,7 @@ impl TcpSide {
         self.tasks.wait().await;
     }
 
-    fn start(&self, stream: TlsStream<TcpStream>, rtt: Duration) -> Result<TcpLink, PeerLinkError> {
+    fn start(&self, stream: TlsStream<Followed>, rtt: Duration) -> Result<TcpLink, PeerLinkError> {
         let (socket, connection) = match stream {
             TlsStream::Client(stream) => {
                 let (socket, connection) = stream.into_inner();
@@ -108,7 +110,7 @@ impl TcpSide {
             }
         };
         let peer = tls::proven(&connection)?;
-        let watched = self.uplink.watch(&socket);
+        let watched = self.uplink.watch(&socket.socket);
         let (link, driver) = driver::link(socket, connection, peer, rtt, self.stop.child_token());
         self.tasks.spawn(async move {
             driver.await;
