@@ -11,6 +11,8 @@ pub mod polite;
 pub mod token;
 
 #[cfg(target_os = "linux")]
+mod descriptors;
+#[cfg(target_os = "linux")]
 mod sockopt;
 mod threshold;
 mod tls;

@@ -15,6 +15,8 @@ mod body;
 mod error;
 mod fields;
 mod link;
+#[cfg(target_os = "linux")]
+mod patience;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,14 +1,13 @@
 //! What the kernel knows of what arrives over a TCP connection, and what the sender is told.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
-use std::{fs, io};
-
-use socket2::SockRef;
 
 use super::intake::Arrival;
 use super::socket::tcp_info;
+use crate::descriptors;
 use crate::sockopt::set_number;
 
 /// So many looks are the recent past.
@@ -43,7 +42,7 @@ impl Inflow {
     ///
     /// [`io::ErrorKind::NotFound`] when there is none, and what the kernel says.
     pub(super) fn between(ours: SocketAddr, theirs: SocketAddr) -> io::Result<Self> {
-        let socket = find(ours, theirs)?;
+        let socket = descriptors::find(ours, theirs)?;
         let info = tcp_info(socket.as_fd())?;
         Ok(Self {
             socket,
@@ -106,52 +105,6 @@ impl Inflow {
     }
 }
 
-/// Looks among the descriptors of this process: who opened the connection does not hand it out.
-fn find(ours: SocketAddr, theirs: SocketAddr) -> io::Result<OwnedFd> {
-    for entry in fs::read_dir("/proc/self/fd")? {
-        let entry = entry?;
-        let is_socket = fs::read_link(entry.path()).is_ok_and(|target| {
-            target
-                .as_os_str()
-                .as_encoded_bytes()
-                .starts_with(b"socket:")
-        });
-        let number = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok());
-        let Some(number) = number.filter(|_| is_socket) else {
-            continue;
-        };
-        // Closed in the meantime, or something else by now: the addresses tell.
-        let Ok(socket) = duplicate(number) else {
-            continue;
-        };
-        let socket_ref = SockRef::from(&socket);
-        let is_at = |address: io::Result<socket2::SockAddr>, wanted| {
-            address.is_ok_and(|address| address.as_socket() == Some(wanted))
-        };
-        if is_at(socket_ref.local_addr(), ours) && is_at(socket_ref.peer_addr(), theirs) {
-            return Ok(socket);
-        }
-    }
-    Err(io::ErrorKind::NotFound.into())
-}
-
-#[expect(
-    unsafe_code,
-    reason = "the number may name nothing, which no safe wrapper allows"
-)]
-fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: takes numbers and no pointer; what the number names is not changed.
-    let result = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 0) };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel has just given us this descriptor, so nobody else closes it.
-    Ok(unsafe { OwnedFd::from_raw_fd(result) })
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, Write as _};
@@ -179,14 +132,6 @@ mod tests {
         inflow.ask().unwrap();
         assert_eq!(inflow.received - before, 1000);
         drop((ours, theirs));
-    }
-
-    #[test]
-    fn what_is_not_there_is_not_found() {
-        let (ours, _theirs) = pair();
-        let here = ours.local_addr().unwrap();
-        let error = Inflow::between(here, here).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 
     /// What was offered before holds until it was used, so it takes some bytes to come down.
