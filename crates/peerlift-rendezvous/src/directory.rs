@@ -93,19 +93,13 @@ impl Directory {
         self.entries = self.entries + after - before;
         self.served += usize::from(before == 0 && after > 0);
         self.served -= usize::from(before > 0 && after == 0);
-        if after == 0 {
-            self.objects[index.0 as usize].spread = 0;
-        }
         result
     }
 
-    /// The next spread number of an object: 0, 1, 2, … Always 0 while nobody serves it: a client
-    /// alone may begin anywhere.
+    /// The next spread number of an object: 0, 1, 2, … The first client asks before it serves anything,
+    /// and its number is taken all the same: the second would begin where it did.
     pub(crate) fn next_spread(&mut self, index: ObjectIndex) -> u32 {
         let object = &mut self.objects[index.0 as usize];
-        if object.holders.len() == 0 {
-            return 0;
-        }
         let number = object.spread;
         object.spread = object.spread.wrapping_add(1);
         number
@@ -149,18 +143,30 @@ mod tests {
     fn counts_follow_the_holders() {
         let places = [Locality::default(); 2];
         let mut directory = Directory::default();
-        let (a, b) = (directory.enter(A), directory.enter(B));
+        let a = directory.enter(A);
         for seat in [Seat(0), Seat(1)] {
             directory.change(a, |it| it.add(Holder::new(seat, true), &places));
         }
         assert_eq!((directory.served(), directory.entries()), (1, 2));
-        assert_eq!((directory.next_spread(a), directory.next_spread(a)), (0, 1));
-        assert_eq!(directory.next_spread(b), 0);
         for seat in [Seat(0), Seat(1)] {
             directory.change(a, |it| it.remove(seat, &places));
         }
         assert_eq!((directory.served(), directory.entries()), (0, 0));
-        assert_eq!(directory.next_spread(a), 0, "forgotten with the holders");
+    }
+
+    #[test]
+    fn everybody_who_has_to_do_with_an_object_counts() {
+        let mut directory = Directory::default();
+        let (a, b) = (directory.enter(A), directory.enter(B));
+        assert_eq!((directory.next_spread(a), directory.next_spread(a)), (0, 1));
+        assert_eq!(directory.next_spread(b), 0);
+        directory.leave(a);
+        let again = directory.enter(A);
+        assert_eq!(
+            directory.next_spread(again),
+            0,
+            "forgotten with the last of them"
+        );
     }
 
     #[test]

@@ -11,8 +11,9 @@ end
 local spread = -1
 if ARGV[4] == '1' then
   -- A server that is full or a replica counts no further; holders can be drawn all the same.
+  -- Who asked while there were none has taken 0.
   local count = redis.pcall('INCR', spread_key)
-  if type(count) == 'number' then spread = (count - 1) % 4294967296 end
+  if type(count) == 'number' then spread = count % 4294967296 end
 end
 
 -- The ranks of each ring, without those of the ring within it.
