@@ -158,24 +158,28 @@ impl EdgeCursor {
     }
 }
 
-/// An open run from a random place of the window that no peer has. In a long gap it begins in the
-/// middle: at the gap's beginning whoever made it is still at work.
+/// A wanted run from a random place of the window, in whole portions from the beginning of its gap: who comes
+/// to the same gap meanwhile takes another portion of it, or the same, but never half of two.
 pub(crate) fn scattered_run(
     wanted: Wanted<'_>,
     window: GroupRange,
     groups_max: u32,
     rng: &mut impl rand::Rng,
 ) -> Option<GroupRange> {
-    if window.is_empty() {
+    let portions = |run: GroupRange| run.len().div_ceil(groups_max.max(1));
+    let count = wanted.runs_in(window).map(portions).sum::<u32>();
+    if count == 0 {
         return None;
     }
-    let place = rng.random_range(window.start()..window.end());
-    let run = wanted.first(window, place)?;
-    if run.start() != place && run.len() / 2 > groups_max {
-        let middle = GroupRange::new(run.start() + run.len() / 2, run.end());
-        return Some(cut(middle, groups_max));
+    let mut place = rng.random_range(0..count);
+    for run in wanted.runs_in(window) {
+        if place < portions(run) {
+            let start = run.start() + place * groups_max;
+            return Some(cut(GroupRange::new(start, run.end()), groups_max));
+        }
+        place -= portions(run);
     }
-    Some(cut(run, groups_max))
+    None
 }
 
 /// What is wanted of an edge: open groups that no peer has, nor is about to have.
