@@ -39,6 +39,8 @@ pub(crate) struct Context {
 /// Something the owner of the plan must know.
 #[derive(Debug)]
 pub(crate) enum Input {
+    /// An edge has begun to answer.
+    Answered { request: RequestId },
     /// Groups were verified and written.
     Arrived {
         request: RequestId,

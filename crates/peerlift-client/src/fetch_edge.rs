@@ -74,8 +74,9 @@ pub(crate) async fn fetch(
         let body = context
             .http
             .range(&edge.file, bytes, edge.validator.as_ref())
-            .await;
-        body.map_err(FetchFault::from)
+            .await?;
+        context.tell(Input::Answered { request }).await;
+        Ok(body)
     };
     let (body, ()) = tokio::try_join!(data, fetch_nodes(&context, &edge, groups))?;
     receive(&context, &edge, request, groups, body).await

@@ -279,6 +279,7 @@ impl Transfer {
 
     fn take(&mut self, input: Input) {
         match input {
+            Input::Answered { request } => self.tell(Event::Answered { request }),
             Input::Arrived { request, groups } => self.arrived(request, groups),
             Input::EdgeEnded { request, result } => self.edge_ended(request, result),
             Input::PeerEnded { request, result } => {

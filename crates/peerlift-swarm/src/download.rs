@@ -190,6 +190,16 @@ impl Swarm {
         }
     }
 
+    pub(crate) fn on_answered(&mut self, request: RequestId, now: Timestamp) {
+        let Some(entry) = self.requests.find(request) else {
+            return;
+        };
+        let (answered, source) = (entry.note_progress(now), entry.source);
+        if let (Some(after), Some(known)) = (answered, self.sources.get_mut(&source)) {
+            known.note_answer(after);
+        }
+    }
+
     pub(crate) fn on_arrived(&mut self, request: RequestId, groups: GroupRange, now: Timestamp) {
         let Some(entry) = self.requests.find(request) else {
             return;
@@ -198,9 +208,8 @@ impl Swarm {
         if fresh.is_empty() {
             return;
         }
-        let answered = (entry.progress == entry.made).then(|| now.since(entry.made));
         entry.pending.remove(groups);
-        entry.progress = now;
+        let answered = entry.note_progress(now);
         let (source, cancelled) = (entry.source, entry.cancelled);
         if let (Some(after), Some(known)) = (answered, self.sources.get_mut(&source)) {
             known.note_answer(after);

@@ -160,17 +160,15 @@ impl Portion {
     pub(crate) const TIME_SHARED: Duration = Duration::from_secs(1);
     /// A request of a stream: the first of them is waited for.
     pub(crate) const TIME_STREAM: Duration = Duration::from_millis(500);
-    /// The first requests, before the rate is known: 500 Mbit/s for a lane over 2 ms. What is asked of
-    /// four lanes at once is more than a newcomer to a swarm needs of a line of 25 Mbit/s.
-    const START: u64 = 128 * 1024;
-    /// The least, unless less is left: the headers are 1 % of it.
+    /// The least, unless less is left: the headers are 1 % of it. So much, too, before the rate is known.
     pub(crate) const LEAST: u64 = 64 * 1024;
 
-    /// How long a request should take while peers may still come, of an edge at such a distance:
-    /// when they do, what is under way is more than was needed. Too short, and lanes idle for
-    /// the round trip between two of them.
+    /// How long a request should take while peers may still come, of an edge at such a distance: the lanes
+    /// together have asked for a round trip more than is on its way, so that one between two requests
+    /// leaves no gap. What is more waits before our own downlink, and so do, behind it, the
+    /// handshakes with peers; and when these are done, it is more than was needed.
     pub(crate) fn time_young(latency: Duration) -> Duration {
-        (latency * 5).clamp(Duration::from_millis(150), Self::TIME_SHARED)
+        (latency * 2).clamp(Duration::from_millis(40), Self::TIME_SHARED)
     }
 
     /// The size in groups. Towards the end requests get smaller, so that lanes end together.
@@ -178,7 +176,7 @@ impl Portion {
         let lanes = u64::from(self.lanes.max(1));
         let by_rate = match self.rate {
             Some(rate) if rate > Rate::default() => rate.bytes_in(self.time) / lanes,
-            Some(_) | None => Self::START,
+            Some(_) | None => Self::LEAST,
         };
         let by_rest = self.open_groups * GROUP_BYTES / (2 * lanes);
         let bytes = by_rate.min(by_rest).min(self.bytes_max).max(Self::LEAST);
@@ -297,7 +295,7 @@ mod tests {
         let young = |millis| Portion::time_young(Duration::from_millis(millis)).as_millis();
         assert_eq!(
             [young(0), young(20), young(100), young(400)],
-            [150, 150, 500, 1000]
+            [40, 40, 200, 800]
         );
     }
 
@@ -311,7 +309,7 @@ mod tests {
             bytes_max: 16 * MIB,
         };
         let mib = |portion: Portion| u64::from(portion.groups()) * GROUP_BYTES / (MIB / 16);
-        assert_eq!(mib(portion), 2);
+        assert_eq!(mib(portion), 1);
         let rate = |mib| Some(Rate::from_bytes_per_s(mib * MIB));
         assert_eq!(
             mib(Portion {

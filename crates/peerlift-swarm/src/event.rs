@@ -94,6 +94,14 @@ pub enum Event {
         /// The peer.
         source: SourceId,
     },
+    /// The source has begun to answer a request, although nothing of it is verified yet.
+    ///
+    /// Told of edges, whose bytes wait for the proofs: how far an edge is must not depend on that.
+    /// Without it the first groups that [arrive](Event::Arrived) are the beginning.
+    Answered {
+        /// The request.
+        request: RequestId,
+    },
     /// Groups of a request were verified and stored. The only way progress happens.
     ///
     /// Comes any number of times before the request ends, in any portion, at best for every read

@@ -18,7 +18,7 @@ pub(crate) struct Request {
     pub(crate) made: Timestamp,
     /// How long it was to take; `None` when nothing is known of its source.
     pub(crate) expected: Option<Duration>,
-    /// When it last delivered, at first when it was made.
+    /// When something of the answer last came, at first when it was made.
     pub(crate) progress: Timestamp,
     /// Groups that it has not delivered.
     pub(crate) pending: GroupSet,
@@ -31,6 +31,13 @@ impl Request {
     pub(crate) fn ratio(&self, now: Timestamp) -> Option<Ratio> {
         self.expected
             .map(|expected| Ratio::of(now.since(self.made), expected))
+    }
+
+    /// Something of the answer came; says how long its beginning took, at the first time.
+    pub(crate) fn note_progress(&mut self, now: Timestamp) -> Option<Duration> {
+        let begins = self.progress == self.made;
+        self.progress = now;
+        begins.then(|| now.since(self.made))
     }
 }
 

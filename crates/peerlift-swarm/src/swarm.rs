@@ -168,6 +168,7 @@ impl Swarm {
             Event::FairShare { source, share } => self.on_fair_share(source, share, now),
             Event::Choked { source } => self.on_choking(source, true),
             Event::Unchoked { source } => self.on_choking(source, false),
+            Event::Answered { request } => self.on_answered(request, now),
             Event::Arrived { request, groups } => self.on_arrived(request, groups, now),
             Event::Ended { request, end } => self.on_ended(request, end, now),
             Event::Spread { spread } => {

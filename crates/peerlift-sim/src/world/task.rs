@@ -237,6 +237,7 @@ impl World<'_> {
             | Event::Unchoked { .. }
             | Event::Pledged { .. }
             | Event::FairShare { .. }
+            | Event::Answered { .. }
             | Event::Arrived { .. }
             | Event::Spread { .. }
             | Event::Goal { .. }
