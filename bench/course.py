@@ -6,7 +6,7 @@ the same arrivals and the same deaths.
 import random
 from dataclasses import dataclass, field, replace
 
-from fluid import Stay, last_completion
+from fluid import Stay, last_completion, last_completion_blind
 from world.nat import Nat
 
 MEBIBYTE = 1 << 20
@@ -67,8 +67,15 @@ class Scenario:
 
     def limit(self, courses):
         """The fluid limit of the last completion, in seconds."""
+        return last_completion(*self._fluid(courses))
+
+    def limit_blind(self, courses):
+        """The same for who cannot know which peers will be killed."""
+        return last_completion_blind(*self._fluid(courses))
+
+    def _fluid(self, courses):
         stays = [Stay(course.comes_at, course.killed_at or float("inf")) for course in courses]
-        return last_completion(self.size, self.edge_up, self.down, self.up, stays)
+        return self.size, self.edge_up, self.down, self.up, stays
 
 
 FLASH = Scenario("flash12")

@@ -72,6 +72,7 @@ def medians(results):
         return "–" if None in values else f"{statistics.median(values):.3g}"
 
     columns = {"last ÷ limit": lambda result: result.last_over_limit,
+               "last ÷ blind limit": lambda result: result.last_over_limit_blind,
                "median peer, s": lambda result: result.median,
                "edge ÷ delivered": lambda result: result.edge_over_delivered,
                "copies": lambda result: result.copies,
@@ -97,6 +98,7 @@ def slowest_beside_twin(results, name):
 class Result:
     """One run. Seconds of each peer from its own beginning; shares of what was delivered."""
     limit: float
+    limit_blind: float
     last: float
     own: dict
     edge_over_delivered: float
@@ -109,6 +111,10 @@ class Result:
     @property
     def last_over_limit(self):
         return self.last / self.limit
+
+    @property
+    def last_over_limit_blind(self):
+        return self.last / self.limit_blind
 
     @property
     def median(self):
@@ -128,7 +134,7 @@ class Swarm:
     def __init__(self, stage, film, scenario, courses, contender):
         self.stage, self.film, self.courses = stage, film, courses
         self.contender = contender
-        self.limit = scenario.limit(courses)
+        self.limit, self.limit_blind = scenario.limit(courses), scenario.limit_blind(courses)
         line = {"down": scenario.down, "up": scenario.up}
         liars = [f"liar{number}" for number in range(len(scenario.liars))]
         self.net = stage.network(
@@ -191,7 +197,7 @@ class Swarm:
 
         from_peers, from_edge = share("from_peers", delivered), share("from_edge", delivered)
         return Result(
-            limit=self.limit, last=max(self.finished_at.values()),
+            limit=self.limit, limit_blind=self.limit_blind, last=max(self.finished_at.values()),
             own={peer: at - self.courses[peer].comes_at for peer, at in self.finished_at.items()},
             edge_over_delivered=edge_bytes / delivered, copies=edge_bytes / self.film.size,
             from_peers_share=from_peers and from_peers / (from_peers + from_edge),
