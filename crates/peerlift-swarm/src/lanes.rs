@@ -89,8 +89,8 @@ mod tests {
     fn all_are_open_when_the_pace_is_lost_until_it_is_kept_again() {
         let (kept, between, lost) = (
             look(990_000, 800_000),
-            look(970_000, 800_000),
-            look(950_000, 800_000),
+            look(960_000, 800_000),
+            look(940_000, 800_000),
         );
         assert_eq!(open(&[between]), 4, "not kept yet");
         assert_eq!(open(&[kept, between]), 1);

@@ -18,9 +18,10 @@ pub(crate) struct Stretch(u32);
 impl Stretch {
     /// A request may take one such part of the time until all is here: nobody waits for it at the end,
     /// and a peer that becomes slower meanwhile is found out in time.
-    const PARTS: u32 = 32;
-    /// And so long at most, however long the download: whoever becomes slower meanwhile holds it up.
-    const LONGEST: Duration = Duration::from_secs(5);
+    const PARTS: u32 = 8;
+    /// And so long at most, however long the download: whoever becomes slower meanwhile holds it up. Forty
+    /// peers of a line of 5 Mbit/s bring 256 KiB each in that.
+    const LONGEST: Duration = Duration::from_secs(20);
     /// No longer a run than that: 256 KiB, whose head is 1/1300 of it and whose proof brings 18 parents or so
     /// for 16 groups.
     const MOST: u64 = 16;
@@ -49,10 +50,10 @@ mod tests {
 
     #[test]
     fn the_more_time_is_left_the_longer_a_run_up_to_a_bound() {
-        let runs = [0, 16, 32, 64, 128, 3600].map(|left| over(SLOW, left, 2));
+        let runs = [0, 4, 8, 16, 32, 3600].map(|left| over(SLOW, left, 2));
         assert_eq!(runs, [2, 2, 4, 8, 16, 16]);
-        let thin = Rate::from_bytes_per_s(16 * 1024);
-        assert_eq!(over(thin, 3600, 2), 5, "not longer than five seconds");
+        let thin = Rate::from_bytes_per_s(8 * 1024);
+        assert_eq!(over(thin, 3600, 2), 10, "not longer than twenty seconds");
     }
 
     #[test]

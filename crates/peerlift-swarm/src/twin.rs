@@ -500,7 +500,7 @@ const ROOMY_LOOKS: u32 = 4;
 const PROBE_PERCENT: u64 = 70;
 
 /// What a sum would be without the wrapping of what peers bring of it: up to 1.5 % of that.
-fn wrapped(sum: u64, peers: u64) -> Rate {
+pub(crate) fn wrapped(sum: u64, peers: u64) -> Rate {
     Rate::from_bytes_per_s(sum.saturating_add(peers / 64))
 }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use peerlift_model::{Rate, Timestamp};
 
+use crate::twin::wrapped;
+
 /// Where a thrifty download stands.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
@@ -23,9 +25,11 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    /// Whether so many thousandths of the pace arrive.
+    /// Whether so many thousandths of the pace arrive, or would without the wrapping of what peers bring: a
+    /// full line that all comes from peers is not one that lacks the edge.
     pub(crate) fn keeps(self, thousandths: u64) -> bool {
-        self.sum.bytes_per_s() >= self.pace.bytes_per_s() / 1000 * thousandths
+        let (sum, peers) = (self.sum.bytes_per_s(), self.peers.bytes_per_s());
+        wrapped(sum, peers.min(sum)).bytes_per_s() >= self.pace.bytes_per_s() / 1000 * thousandths
     }
 
     /// What is left of the pace when peers bring half as much again as they do.
@@ -50,8 +54,7 @@ pub(crate) struct Yield {
 }
 
 impl Yield {
-    /// The pace is kept when so many thousandths of it arrive: peers' packets weigh 1 % more than
-    /// the edge's.
+    /// The pace is kept when so many thousandths of it arrive: looks are not exact.
     pub(crate) const KEPT: u64 = 980;
     /// It is lost below so many.
     pub(crate) const LOST: u64 = 960;
@@ -149,9 +152,16 @@ mod tests {
         let mut yields = Yield::new(at(0));
         let given = asked(&mut yields, &[KEEPS; 4], 0);
         assert_eq!(given, [600_000, 500_000, 416_667, 347_223]);
-        let given = asked(&mut yields, &[look(970_000, 0); 2], 1000);
+        let given = asked(&mut yields, &[look(955_000, 0); 2], 1000);
         assert_eq!(given, [347_223; 2], "neither kept nor lost");
         assert!(asked(&mut yields, &[KEEPS; 40], 1500)[39] < 1000);
+    }
+
+    #[test]
+    fn what_peers_bring_counts_without_its_wrapping() {
+        assert!(with_peers(966_000, 0, 966_000).keeps(Yield::KEPT));
+        assert!(!with_peers(964_000, 0, 964_000).keeps(Yield::KEPT));
+        assert!(!with_peers(966_000, 0, 0).keeps(Yield::KEPT));
     }
 
     #[test]
