@@ -171,6 +171,12 @@ impl Portion {
         (latency * 4).clamp(Duration::from_millis(100), Self::TIME_SHARED)
     }
 
+    /// How long a request should take while the edge is listened to once more. Nobody has to be met
+    /// meanwhile, and lanes that idle would be taken for a slower edge to the end.
+    pub(crate) fn time_heard_again(latency: Duration) -> Duration {
+        (latency * 5).clamp(Duration::from_millis(150), Self::TIME_SHARED)
+    }
+
     /// The size in groups. Towards the end requests get smaller, so that lanes end together.
     pub(crate) fn groups(self) -> u32 {
         let lanes = u64::from(self.lanes.max(1));
@@ -297,6 +303,8 @@ mod tests {
             [young(0), young(20), young(100), young(400)],
             [100, 100, 400, 1000]
         );
+        let again = |millis| Portion::time_heard_again(Duration::from_millis(millis)).as_millis();
+        assert_eq!([again(20), again(100), again(400)], [150, 500, 1000]);
     }
 
     #[test]
