@@ -162,6 +162,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_answer_begins_once() {
+        let at = |millis: u64| Timestamp::from_micros(millis * 1000);
+        let mut requests = Requests::default();
+        let range = GroupRange::new(0, 8);
+        let one = requests.add(
+            SourceId(1),
+            range,
+            (Claim::First, Cause::Alone),
+            None,
+            at(5),
+        );
+        let entry = requests.find(one).unwrap();
+        assert_eq!(entry.note_progress(at(25)), Some(Duration::from_millis(20)));
+        assert_eq!(entry.note_progress(at(90)), None);
+        assert_eq!(entry.progress, at(90));
+    }
+
+    #[test]
     fn a_request_overtaken_by_its_double_is_useless() {
         let mut requests = Requests::default();
         let range = GroupRange::new;

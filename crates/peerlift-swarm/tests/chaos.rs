@@ -43,6 +43,7 @@ enum Step {
     Choke(u32, bool),
     Pledge(u32, u32, u32),
     FairShare(u32, u64),
+    Answer(usize),
     Arrive(usize, u32, u32),
     End(usize, usize),
     Ask(u32, u32, u32),
@@ -65,6 +66,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (id.clone(), prop::bool::weighted(0.2)).prop_map(|(id, c)| Step::Choke(id, c)),
         2 => (id.clone(), at.clone(), 0u32..40).prop_map(|(id, a, n)| Step::Pledge(id, a, n)),
         1 => (id.clone(), any::<u64>()).prop_map(|(id, rate)| Step::FairShare(id, rate)),
+        2 => any::<usize>().prop_map(Step::Answer),
         9 => (any::<usize>(), 0u32..9, 0u32..9).prop_map(|(n, a, l)| Step::Arrive(n, a, l)),
         6 => (any::<usize>(), 0usize..20).prop_map(|(n, how)| Step::End(n, how)),
         4 => (id, at, 0u32..9).prop_map(|(id, a, n)| Step::Ask(id, a, n)),
@@ -196,6 +198,10 @@ impl Shell {
             Step::Choke(id, false) => self.tell(Event::Unchoked {
                 source: SourceId(id),
             }),
+            Step::Answer(which) => {
+                let request = self.some_request(which);
+                self.tell(Event::Answered { request });
+            }
             Step::Arrive(which, at, len) => {
                 let request = self.some_request(which);
                 let start = self
