@@ -1,6 +1,9 @@
 //! How much has to be there before whoever reads from a socket is woken.
 
-use std::os::fd::AsFd;
+#[cfg(unix)]
+use std::os::fd::AsFd as AsSocket;
+#[cfg(windows)]
+use std::os::windows::io::AsSocket;
 
 /// `SO_RCVLOWAT` of socket(7). The end of the stream wakes the reader all the same, and so does a
 /// window that has no room for another packet.
@@ -19,7 +22,7 @@ impl Default for Threshold {
 
 impl Threshold {
     /// Wakes the reader of the socket, always the same one, when so many bytes are there.
-    pub(crate) fn set(&mut self, socket: impl AsFd, bytes: usize) {
+    pub(crate) fn set(&mut self, socket: impl AsSocket, bytes: usize) {
         let bytes = bytes.max(1);
         if self.bytes == bytes {
             return;
