@@ -345,6 +345,24 @@ mod tests {
     }
 
     #[test]
+    fn a_jump_goes_to_any_whole_portion_of_any_gap() {
+        let all = range(0, 100);
+        let open: GroupSet = [range(3, 13), range(40, 44), range(90, 92)]
+            .into_iter()
+            .collect();
+        let mut rng = Pcg32::seed_from_u64(1);
+        let mut jump = || scattered_run(wanted(&open, &open), all, 4, &mut rng).unwrap();
+        let seen: std::collections::BTreeSet<(u32, u32)> = (0..200)
+            .map(|_| jump())
+            .map(|run| (run.start(), run.end()))
+            .collect();
+        let portions = [(3, 7), (7, 11), (11, 13), (40, 44), (90, 92)];
+        assert_eq!(seen, portions.into());
+        let none = GroupSet::new();
+        assert_eq!(scattered_run(wanted(&none, &open), all, 4, &mut rng), None);
+    }
+
+    #[test]
     fn the_cursor_walks_wraps_and_jumps() {
         let all = range(0, 100);
         let mut cursor = EdgeCursor { at: 90 };
