@@ -163,18 +163,15 @@ impl Portion {
     /// The least, unless less is left: the headers are 1 % of it. So much, too, before the rate is known.
     pub(crate) const LEAST: u64 = 64 * 1024;
 
-    /// How long a request should take while peers may still come, of an edge at such a distance. What lanes
-    /// have asked for beyond the round trip waits before our own downlink, and so do, behind it, the
-    /// handshakes with peers; and when these are done, it is more than was needed. Too little, and lanes
-    /// idle for the round trip between two requests: of two, a line of 300 Mbit/s is not filled.
-    pub(crate) fn time_young(latency: Duration) -> Duration {
-        (latency * 4).clamp(Duration::from_millis(100), Self::TIME_SHARED)
-    }
-
-    /// How long a request should take while the edge is listened to once more. Nobody has to be met
-    /// meanwhile, and lanes that idle would be taken for a slower edge to the end.
-    pub(crate) fn time_heard_again(latency: Duration) -> Duration {
-        (latency * 5).clamp(Duration::from_millis(150), Self::TIME_SHARED)
+    /// How long a request should take while an edge at such a distance is listened to. Too little, and
+    /// lanes idle for the round trip between two requests, which would be taken for a slower edge.
+    ///
+    /// A `new` download is meeting peers: what lanes have asked for beyond the round trip waits before our
+    /// own downlink, and so do, behind it, the handshakes; and when these are done, it is more than was
+    /// needed.
+    pub(crate) fn time_listening(latency: Duration, new: bool) -> Duration {
+        let (round_trips, least) = if new { (4, 100) } else { (5, 150) };
+        (latency * round_trips).clamp(Duration::from_millis(least), Self::TIME_SHARED)
     }
 
     /// The size in groups. Towards the end requests get smaller, so that lanes end together.
@@ -298,13 +295,13 @@ mod tests {
 
     #[test]
     fn early_requests_are_short_unless_the_edge_is_far() {
-        let young = |millis| Portion::time_young(Duration::from_millis(millis)).as_millis();
-        assert_eq!(
-            [young(0), young(20), young(100), young(400)],
-            [100, 100, 400, 1000]
-        );
-        let again = |millis| Portion::time_heard_again(Duration::from_millis(millis)).as_millis();
-        assert_eq!([again(20), again(100), again(400)], [150, 500, 1000]);
+        let times = |new| {
+            [0, 20, 100, 400].map(|millis| {
+                Portion::time_listening(Duration::from_millis(millis), new).as_millis()
+            })
+        };
+        assert_eq!(times(true), [100, 100, 400, 1000]);
+        assert_eq!(times(false), [150, 150, 500, 1000]);
     }
 
     #[test]

@@ -288,11 +288,7 @@ impl Swarm {
         let time = if self.config.goal == Goal::InOrder {
             Portion::TIME_STREAM
         } else if self.is_listening() && !self.twin.is_spent() {
-            if self.twin.leaves_it_to_the_edge() {
-                Portion::time_heard_again(source.latency(now))
-            } else {
-                Portion::time_young(source.latency(now))
-            }
+            Portion::time_listening(source.latency(now), self.twin.is_new(now))
         } else if self.peers().next().is_some() && !self.twin.is_spent() {
             Portion::TIME_SHARED
         } else {

@@ -117,6 +117,9 @@ impl Twin {
     const LISTEN: Duration = Duration::from_millis(1250);
     /// How long its first byte is waited for.
     const FIRST_BYTE_MAX: Duration = Duration::from_secs(1);
+    /// How long after the edge was first asked the first peers are being met: a control node names them
+    /// after 150 ms, and then it takes three round trips, of 100 ms where uplinks are busy.
+    const MEETING: Duration = Duration::from_millis(450);
     /// Peers that must have measured the fair share before their word is taken: one may be wrong.
     const WORDS_MIN: usize = 2;
 
@@ -232,6 +235,12 @@ impl Twin {
     /// it turns out that the edge cannot give way.
     pub(crate) fn is_listening(&self, seeded: bool) -> bool {
         self.rate().is_none() && !seeded || self.leaves_it_to_the_edge()
+    }
+
+    /// Whether the first peers are still being met.
+    pub(crate) fn is_new(&self, now: Timestamp) -> bool {
+        let (began, _) = self.began;
+        now.since(began) < Self::MEETING
     }
 
     /// Whether the edge, not the downlink, is what all wait for.

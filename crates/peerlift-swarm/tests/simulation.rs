@@ -158,7 +158,7 @@ fn a_lone_client_keeps_the_edge_busy() {
         (outcome.edge_bytes, outcome.wasted_bytes()),
         (plan.objects[0], 0)
     );
-    assert!(outcome.requests < 140, "{}", outcome.requests);
+    assert!(outcome.requests < 120, "{}", outcome.requests);
 }
 
 #[test]
