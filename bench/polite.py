@@ -8,7 +8,8 @@ import time
 from dataclasses import dataclass
 
 import torrent
-from contenders import SHARE, SYSTEM_PYTHON, needs_libtorrent
+from contenders import SHARE
+from foreign import SYSTEM_PYTHON, needs_libtorrent
 from home import SETTLE_SECONDS, START_SECONDS, UP, Home, play, report
 from measure import MEBIBYTE
 from parts import content, peerlift
