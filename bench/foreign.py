@@ -1,4 +1,5 @@
 """The programs of others in the swarm benches: how each is started, and tells that it is done."""
+import json
 import shutil
 import subprocess
 
@@ -9,11 +10,12 @@ SYSTEM_PYTHON = "/usr/bin/python3"  # Debian's, which finds Debian's python3-lib
 
 
 class Foreign:
-    """A program that is done when it says `done` or, unless it stays, when it ends."""
+    """A program that is done when a line of its output has certain words, and stays to share;
+    one without such words is done when it ends."""
 
-    def __init__(self, title, needs, argv, serve, stays):
+    def __init__(self, title, needs, argv, serve, says=None):
         self.title, self.needs, self.argv = title, needs, argv
-        self.serve_at, self.stays = serve, stays
+        self.serve_at, self.says = serve, says
 
     def missing(self):
         return self.needs()
@@ -32,15 +34,15 @@ class ForeignDownload:
     """It tells nothing but that it is done."""
 
     def __init__(self, stage, host, contender, server, film):
-        self.stage, self.film, self.stays = stage, film, contender.stays
+        self.stage, self.film, self.says = stage, film, contender.says
         self.path = stage.folder / host.name / film.name
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.program = stage.start(contender.argv(self.path, server, film), "get", host)
 
     def wait_done(self, within):
-        if self.stays:
-            self.program.wait_line(lambda text: text == "done", "completion", within)
-            at = next(line.at for line in self.program.lines if line.text == "done")
+        if self.says:
+            self.program.wait_line(lambda text: self.says in text, "completion", within)
+            at = next(line.at for line in self.program.lines if self.says in line.text)
         else:
             self.stage.equal(self.program.wait_exit(within), 0, "exit code")
             at = self.program.ended_at
@@ -53,14 +55,31 @@ def curl(path, server, film):
 
 
 def aria2(path, metainfo, film):
-    hook = path.parent / "on-complete"
-    hook.write_text("#!/bin/sh\necho done\n")
-    hook.chmod(0o755)
     return ["aria2c", "--no-conf", "--enable-dht=false", "--enable-dht6=false",
             "--bt-enable-lpd=false", "--seed-ratio=0", "--file-allocation=none",
             "--summary-interval=0", "--listen-port=6881", "--console-log-level=warn",
-            "--show-console-readout=false", "--on-bt-download-complete", hook,
+            "--show-console-readout=false", "--on-bt-download-complete", hook(path),
             "-d", path.parent, metainfo]
+
+
+def transmission(path, metainfo, film):
+    """Has options for some of its settings, and a file for all of them."""
+    settings = path.parent / "settings"
+    settings.mkdir()
+    (settings / "settings.json").write_text(json.dumps({
+        "dht-enabled": False, "lpd-enabled": False, "port-forwarding-enabled": False,
+        "utp-enabled": True, "pex-enabled": True,
+        "peer-port": 6881, "peer-port-random-on-start": False}))
+    return ["transmission-cli", "-g", settings, "-f", hook(path), "-w", path.parent, metainfo]
+
+
+def hook(path):
+    """A script for programs that run one when they are done: it writes to their output, in which
+    a line may have begun."""
+    script = path.parent / "on-complete"
+    script.write_text("#!/bin/sh\nprintf '\\ndone\\n'\n")
+    script.chmod(0o755)
+    return script
 
 
 def libtorrent(*changes):
@@ -88,9 +107,11 @@ def web(stage, host, film):
 TUNED = ("urlseed_max_request_bytes=524288", "unchoke_slots_limit=-1", "enable_outgoing_utp=0",
          "enable_incoming_utp=0")
 CONTENDERS = {
-    "curl": Foreign("curl", needs("curl"), curl, web, stays=False),
-    "aria2": Foreign("aria2c", needs("aria2c", "opentracker"), aria2, torrent.serve, stays=True),
-    "libtorrent": Foreign("libtorrent", needs_libtorrent, libtorrent(), torrent.serve, stays=True),
+    "curl": Foreign("curl", needs("curl"), curl, web),
+    "aria2": Foreign("aria2c", needs("aria2c", "opentracker"), aria2, torrent.serve, "done"),
+    "transmission": Foreign("transmission-cli", needs("transmission-cli", "opentracker"),
+                            transmission, torrent.serve, "done"),
+    "libtorrent": Foreign("libtorrent", needs_libtorrent, libtorrent(), torrent.serve, "done"),
     "libtorrent-tuned": Foreign("libtorrent, tuned", needs_libtorrent, libtorrent(*TUNED),
-                                torrent.serve, stays=True),
+                                torrent.serve, "done"),
 }
