@@ -6,6 +6,7 @@ import subprocess
 import torrent
 from parts import content, nginx
 
+CHECK_SECONDS = 60
 SYSTEM_PYTHON = "/usr/bin/python3"  # Debian's, which finds Debian's python3-libtorrent
 
 
@@ -73,6 +74,21 @@ def transmission(path, metainfo, film):
     return ["transmission-cli", "-g", settings, "-f", hook(path), "-w", path.parent, metainfo]
 
 
+def rqbit(path, metainfo, film):
+    return ["rqbit", "-v", "info", "--disable-dht", "--disable-lsd", "--ipv4-only",
+            "--listen-ip", "0.0.0.0", "--listen-port", 6881,
+            "download", "--disable-http-api", "-o", path.parent, metainfo]
+
+
+def serve_rqbit(stage, host, film):
+    """It knows no web seeds: one that has the file runs at the edge."""
+    metainfo = torrent.track(stage, host, film, {})
+    seed = stage.start([*rqbit(film.path, metainfo, film), "--overwrite"], "seed", host)
+    seed.wait_line(lambda text: "Initial check results" in text, "the check of its file",
+                   CHECK_SECONDS)
+    return metainfo
+
+
 def hook(path):
     """A script for programs that run one when they are done: it writes to their output, in which
     a line may have begun."""
@@ -111,6 +127,8 @@ CONTENDERS = {
     "aria2": Foreign("aria2c", needs("aria2c", "opentracker"), aria2, torrent.serve, "done"),
     "transmission": Foreign("transmission-cli", needs("transmission-cli", "opentracker"),
                             transmission, torrent.serve, "done"),
+    "rqbit": Foreign("rqbit", needs("rqbit", "opentracker"), rqbit, serve_rqbit,
+                     "torrent finished downloading"),
     "libtorrent": Foreign("libtorrent", needs_libtorrent, libtorrent(), torrent.serve, "done"),
     "libtorrent-tuned": Foreign("libtorrent, tuned", needs_libtorrent, libtorrent(*TUNED),
                                 torrent.serve, "done"),

@@ -67,6 +67,7 @@ def main():
         parser.error(f"unknown: {', '.join(unknown)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     clean_environment()
+    os.environ["PATH"] = f"{options.cache.resolve()}/bin:{os.environ['PATH']}"
     if os.geteuid() == 0:
         remove_stale()
     programs = options.programs.resolve()

@@ -53,7 +53,7 @@ def present(names):
     for name in names:
         reason = CONTENDERS[name].missing()
         if reason:
-            print(f"{name}: left out, {reason}")
+            print(f"{name}: left out, {reason}: see docs/benchmarks.md")
         else:
             yield name
 

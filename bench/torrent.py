@@ -1,4 +1,4 @@
-"""A torrent of the file, with a tracker and a web seed at the edge: what publishers can do today."""
+"""A torrent of the file, with a tracker and a seed at the edge: what publishers can do today."""
 import hashlib
 from pathlib import Path
 
@@ -14,6 +14,11 @@ NODE = Path(__file__).with_name("libtorrent_node.py")  # a client
 def serve(stage, host, film):
     """Starts tracker and web seed; gives the path of the torrent."""
     _, web = nginx.serve(stage, host, film.path.parent)
+    return track(stage, host, film, {"url-list": f"{web}/{film.name}"})
+
+
+def track(stage, host, film, more):
+    """Starts the tracker; gives the path of a torrent that names it, and says more."""
     info = described(film)
     folder = stage.folder / "tracker"
     folder.mkdir()
@@ -24,7 +29,7 @@ def serve(stage, host, film):
     stage.check(tracker.code is None, f"the tracker ended: {tracker.last_words()}")
     torrent = stage.folder / "film.torrent"
     torrent.write_bytes(bencode({"announce": f"http://{host.address}:{TRACKER_PORT}/announce",
-                                 "info": info, "url-list": f"{web}/{film.name}"}))
+                                 "info": info, **more}))
     return torrent
 
 
