@@ -35,6 +35,7 @@
 //! it hears of them.
 
 mod announce;
+mod bits;
 mod cause;
 mod claims;
 mod conduct;
@@ -49,6 +50,7 @@ mod injection;
 mod lanes;
 mod lateness;
 mod meter;
+mod order;
 mod output;
 mod picker;
 mod plan;

@@ -93,8 +93,7 @@ pub(crate) fn commonest_run(
     groups_max: u32,
 ) -> Option<GroupRange> {
     let run = rarity
-        .rarest_first()
-        .rev()
+        .commonest_first()
         .find_map(|piece| holdings.first_run(claims.open(), layout.groups_of(piece)))?;
     Some(cut(run, groups_max))
 }

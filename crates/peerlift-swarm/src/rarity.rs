@@ -5,10 +5,10 @@
 //! change nothing about the order. Ties are broken by a random rank a piece, drawn once: different
 //! clients then fetch different pieces, and one client finishes the piece it has begun.
 
-use std::collections::BTreeSet;
-
 use peerlift_model::{GroupRange, Layout, PieceIndex};
 use rand::RngExt;
+
+use crate::order::Order;
 
 /// The pieces in the order in which peers should be asked for them.
 #[derive(Debug)]
@@ -16,9 +16,8 @@ pub(crate) struct Rarity {
     layout: Layout,
     /// For each piece, the sum of the groups of it that peers have, complete peers apart.
     held: Vec<u32>,
-    rank: Vec<u32>,
     /// Open pieces, rarest first.
-    order: BTreeSet<(Copies, u32, PieceIndex)>,
+    order: Order,
     /// Peers that have everything.
     complete: u32,
 }
@@ -33,19 +32,18 @@ impl Rarity {
         Self {
             layout,
             held: vec![0; pieces as usize],
-            rank: (0..pieces).map(|_| rng.random()).collect(),
-            order: BTreeSet::new(),
+            order: Order::new((0..pieces).map(|_| rng.random())),
             complete: 0,
         }
     }
 
     /// Says whether a piece has open groups.
     pub(crate) fn set_open(&mut self, piece: PieceIndex, open: bool) {
-        let key = self.key(piece);
+        let copies = self.partial_copies(piece);
         if open {
-            self.order.insert(key);
+            self.order.insert(piece, copies);
         } else {
-            self.order.remove(&key);
+            self.order.remove(piece, copies);
         }
     }
 
@@ -81,14 +79,18 @@ impl Rarity {
     }
 
     /// Open pieces, rarest first.
-    pub(crate) fn rarest_first(&self) -> impl DoubleEndedIterator<Item = PieceIndex> {
-        self.order.iter().map(|(_, _, piece)| *piece)
+    pub(crate) fn rarest_first(&self) -> impl Iterator<Item = PieceIndex> {
+        self.order.from(0)
     }
 
     /// … that some peer has a part of, complete peers apart.
     pub(crate) fn rarest_first_held(&self) -> impl Iterator<Item = PieceIndex> {
-        let held = self.order.range((1, 0, PieceIndex(0))..);
-        held.map(|(_, _, piece)| *piece)
+        self.order.from(1)
+    }
+
+    /// Open pieces, commonest first.
+    pub(crate) fn commonest_first(&self) -> impl Iterator<Item = PieceIndex> {
+        self.order.commonest_first()
     }
 
     /// The pieces that a range touches.
@@ -104,29 +106,26 @@ impl Rarity {
     }
 
     fn partial_copies(&self, piece: PieceIndex) -> Copies {
-        self.held[piece.0 as usize].div_ceil(self.layout.groups_of(piece).len().max(1))
-    }
-
-    fn key(&self, piece: PieceIndex) -> (Copies, u32, PieceIndex) {
-        (
-            self.partial_copies(piece),
-            self.rank[piece.0 as usize],
-            piece,
-        )
+        copies_in(self.held[piece.0 as usize], self.layout.groups_of(piece))
     }
 
     fn change(&mut self, groups: GroupRange, apply: impl Fn(u32, u32) -> u32) {
         for piece in self.pieces_of(groups) {
-            let by = self.layout.groups_of(piece).intersection(groups).len();
-            let key = self.key(piece);
+            let of_piece = self.layout.groups_of(piece);
+            let by = of_piece.intersection(groups).len();
             let held = &mut self.held[piece.0 as usize];
+            let before = copies_in(*held, of_piece);
             *held = apply(*held, by);
-            let changed = self.key(piece);
-            if key != changed && self.order.remove(&key) {
-                self.order.insert(changed);
+            let after = copies_in(*held, of_piece);
+            if before != after && self.order.remove(piece, before) {
+                self.order.insert(piece, after);
             }
         }
     }
+}
+
+fn copies_in(held: u32, of_piece: GroupRange) -> Copies {
+    held.div_ceil(of_piece.len().max(1))
 }
 
 #[cfg(test)]
@@ -191,6 +190,9 @@ mod tests {
             prop_assert_eq!(order.len(), 10);
             prop_assert!(order.windows(2).all(|w| copies(w[0]) <= copies(w[1])));
             prop_assert!(order.iter().all(|piece| rarity.copies(*piece) == copies(*piece)));
+            let held: Vec<_> = order.iter().copied().filter(|piece| copies(*piece) > 0).collect();
+            prop_assert!(rarity.rarest_first_held().eq(held));
+            prop_assert!(rarity.commonest_first().eq(order.into_iter().rev()));
         }
     }
 }

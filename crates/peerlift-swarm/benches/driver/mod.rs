@@ -55,21 +55,22 @@ impl Driver {
         driver
     }
 
-    /// Delivers one request; gives how many were planned for it.
-    pub(crate) fn step(&mut self) -> usize {
+    /// Delivers the oldest request; `false` when there was none, and the next download has begun instead.
+    pub(crate) fn step(&mut self) -> bool {
         self.now = self.now + Duration::from_micros(500);
         if self.swarm.poll_timeout().is_some_and(|due| due <= self.now) {
             self.swarm.handle_timeout(self.now);
         }
         let Some((request, groups)) = self.under_way.pop_front() else {
             self.begin();
-            return self.under_way.len();
+            return false;
         };
         let end = RequestEnd::Done;
         self.swarm
             .handle(Event::Arrived { request, groups }, self.now);
         self.swarm.handle(Event::Ended { request, end }, self.now);
-        self.drain()
+        self.drain();
+        true
     }
 
     fn begin(&mut self) {
@@ -103,8 +104,7 @@ impl Driver {
         self.swarm.handle(event, self.now);
     }
 
-    fn drain(&mut self) -> usize {
-        let before = self.under_way.len();
+    fn drain(&mut self) {
         while let Some(output) = self.swarm.poll_output() {
             if let Output::Request {
                 request, groups, ..
@@ -113,7 +113,6 @@ impl Driver {
                 self.under_way.push_back((request, groups));
             }
         }
-        self.under_way.len() - before
     }
 }
 
