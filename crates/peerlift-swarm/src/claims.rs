@@ -10,14 +10,18 @@ use peerlift_model::{GroupRange, GroupSet};
 pub(crate) struct Claims {
     have: GroupSet,
     open: GroupSet,
+    /// How many groups these are: asked for with every request, when they may be many runs.
+    open_groups: u64,
     doubled: GroupSet,
 }
 
 impl Claims {
     /// All groups that are not here are open.
     pub(crate) fn new(all: GroupRange, have: GroupSet) -> Self {
+        let open: GroupSet = have.gaps_in(all).collect();
         Self {
-            open: have.gaps_in(all).collect(),
+            open_groups: open.len(),
+            open,
             have,
             doubled: GroupSet::new(),
         }
@@ -33,6 +37,11 @@ impl Claims {
         &self.open
     }
 
+    /// How many groups are missing and asked of nobody.
+    pub(crate) fn open_groups(&self) -> u64 {
+        self.open_groups
+    }
+
     /// What is missing and asked of two sources.
     pub(crate) fn doubled(&self) -> &GroupSet {
         &self.doubled
@@ -41,6 +50,7 @@ impl Claims {
     /// Asks for open groups.
     pub(crate) fn claim(&mut self, groups: GroupRange) {
         let taken = self.open.remove(groups);
+        self.open_groups -= u64::from(taken);
         debug_assert_eq!(taken, groups.len(), "only open groups are claimed");
     }
 
@@ -59,7 +69,9 @@ impl Claims {
             let single: Vec<GroupRange> = self.doubled.gaps_in(run).collect();
             self.doubled.remove(run);
             opened |= !single.is_empty();
-            self.open.extend(single);
+            for run in single {
+                self.open_groups += u64::from(self.open.insert(run));
+            }
         }
         opened
     }
@@ -68,7 +80,7 @@ impl Claims {
     pub(crate) fn arrive(&mut self, groups: GroupRange) -> Vec<GroupRange> {
         let new: Vec<GroupRange> = self.have.gaps_in(groups).collect();
         self.have.insert(groups);
-        self.open.remove(groups);
+        self.open_groups -= u64::from(self.open.remove(groups));
         self.doubled.remove(groups);
         new
     }
@@ -131,6 +143,7 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(claims.open(), &asked(&model, 0));
+                prop_assert_eq!(claims.open_groups(), claims.open().len());
                 prop_assert_eq!(claims.doubled(), &asked(&model, 2));
             }
         }

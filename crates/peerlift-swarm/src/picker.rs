@@ -73,7 +73,7 @@ fn rarest_sample(
 ) -> Option<GroupRange> {
     let (open, all) = (claims.open(), layout.all_groups());
     let any = holdings.first_run(open, all)?;
-    let turn = u32::try_from(open.len()).unwrap_or(u32::MAX);
+    let turn = u32::try_from(claims.open_groups()).unwrap_or(u32::MAX);
     let sample = |n| {
         let place = golden_place(turn.wrapping_add(n), all.len());
         let start = layout.groups_of(layout.piece_of(GroupIndex(place))).start();

@@ -298,7 +298,7 @@ impl Swarm {
             rate: source.meter.rate(now),
             lanes: source.edge().map_or(1, |edge| edge.lanes),
             time,
-            open_groups: self.claims.open().len(),
+            open_groups: self.claims.open_groups(),
             bytes_max: self.config.limits.edge_request_bytes,
         }
     }
