@@ -77,14 +77,17 @@ pub(super) struct Machine {
     acts: VecDeque<Act>,
 }
 
-/// What a login says, and what of it may change before the welcome: what is commanded meanwhile is
-/// in no message.
+/// What was said with a login, and of which some may change before the welcome: what is commanded
+/// meanwhile is in no message.
 #[derive(Default)]
 struct Said {
     address: PeerAddress,
     nat: NatClass,
-    /// What its digest stands for.
+    /// What its digest stands for, or the messages right behind it.
     announced: BTreeMap<ObjectId, bool>,
+    /// Whether there were such messages.
+    at_once: bool,
+    queries: VecDeque<Query>,
 }
 
 enum State {
@@ -229,12 +232,26 @@ impl Machine {
             nat: self.nat,
             resume: self.told.then(|| self.digest()),
         };
+        self.acts.push_back(Act::Send(ClientMessage::Login(login)));
         self.said = Said {
             address: self.address.clone(),
             nat: self.nat,
             announced: self.announced.clone(),
+            ..Said::default()
         };
-        self.acts.push_back(Act::Send(ClientMessage::Login(login)));
+        if !self.told && self.wallets.is_empty() {
+            self.say_at_once();
+        }
+    }
+
+    /// A node that knows nothing of us is told all right behind the login, which saves a round trip. Tokens
+    /// go before questions, and are for a session that is up.
+    fn say_at_once(&mut self) {
+        self.announce_all();
+        let queries = self.queries.iter().cloned();
+        (self.acts).extend(queries.map(|query| Act::Send(ClientMessage::Query(query))));
+        self.said.at_once = true;
+        self.said.queries = self.queries.clone();
     }
 
     fn digest(&self) -> u64 {
@@ -265,13 +282,16 @@ impl Machine {
         if (&said.address, said.nat) != (&self.address, self.nat) {
             self.acts.push_back(Act::Send(self.moved()));
         }
-        match welcome.resumed {
-            true => self.announce_since(&said.announced),
-            false => self.announce_all(),
+        if welcome.resumed || said.at_once {
+            self.announce_since(&said.announced);
+        } else {
+            self.announce_all();
         }
         self.told = true;
         for query in std::mem::take(&mut self.queries) {
-            self.acts.push_back(Act::Send(ClientMessage::Query(query)));
+            if !said.queries.contains(&query) {
+                self.acts.push_back(Act::Send(ClientMessage::Query(query)));
+            }
         }
     }
 

@@ -27,7 +27,7 @@ fn sent(machine: &mut Machine) -> Vec<ClientMessage> {
     sent.collect()
 }
 
-/// Logs in; says what the login told, and what was said after the welcome.
+/// Logs in; says what the login told, and what was said behind it and after the welcome.
 fn go_up(machine: &mut Machine, now: Timestamp, resumed: bool) -> (Login, Vec<ClientMessage>) {
     go_up_with(machine, now, resumed, Vec::new())
 }
@@ -47,14 +47,14 @@ fn go_up_with(
         time: 1000,
     });
     machine.handle_message(challenge, now, 0.0);
-    let [ClientMessage::Login(login)] = &sent(machine)[..] else {
+    let mut said = sent(machine);
+    let ClientMessage::Login(login) = said.remove(0) else {
         panic!("no login")
     };
-    let login = login.clone();
     for command in meanwhile {
         machine.handle_command(command, now);
     }
-    assert_eq!(sent(machine), [], "nothing is said before the welcome");
+    assert_eq!(sent(machine), [], "no more is said before the welcome");
     let welcome = ServerMessage::Welcome(Welcome {
         observed: None,
         ticket_keys: Vec::new(),
@@ -63,7 +63,8 @@ fn go_up_with(
         resumed,
     });
     machine.handle_message(welcome, now, 0.0);
-    (login, sent(machine))
+    said.append(&mut sent(machine));
+    (login, said)
 }
 
 fn announce(complete: bool) -> Command {
@@ -139,6 +140,42 @@ fn what_changes_while_it_logs_in_is_said_after_the_welcome() {
     let (login, said) = go_up(&mut machine, at(203), true);
     assert_eq!((login.address, login.nat), (address, NatClass::Easy));
     assert_eq!(said, [], "it was in the login");
+}
+
+#[test]
+fn who_is_new_to_a_node_says_everything_behind_the_login() {
+    let mut machine = machine();
+    let query = |max| Query {
+        object: OBJECT,
+        max,
+        known: Vec::new(),
+    };
+    machine.handle_command(announce(false), at(0));
+    machine.handle_command(Command::Query(query(40)), at(0));
+    let announced = ClientMessage::Announce {
+        object: OBJECT,
+        complete: false,
+    };
+    let asked = |max| ClientMessage::Query(query(max));
+    let (_, said) = go_up(&mut machine, at(0), false);
+    assert_eq!(said, [announced.clone(), asked(40)], "and not twice");
+
+    // A connection that broke before the welcome has said nothing.
+    let mut machine = self::machine();
+    machine.handle_command(announce(false), at(0));
+    machine.handle_command(Command::Query(query(40)), at(0));
+    machine.handle_timeout(at(0), 0.0);
+    let challenge = Challenge {
+        nonce: [1; 32],
+        node: [2; 32],
+        time: 1000,
+    };
+    machine.handle_message(ServerMessage::Challenge(challenge), at(0), 0.0);
+    assert_eq!(sent(&mut machine).len(), 3);
+    lost(&mut machine, at(1));
+    let late = vec![Command::Query(query(8))];
+    let (_, said) = go_up_with(&mut machine, at(101), false, late);
+    assert_eq!(said, [announced, asked(40), asked(8)]);
 }
 
 #[test]
