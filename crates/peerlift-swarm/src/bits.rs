@@ -31,7 +31,7 @@ impl Bits {
         for level in &mut self.levels {
             let word = &mut level[at / WORD];
             let was_empty = *word == 0;
-            *word |= 1 << (at % WORD);
+            *word |= bit(at);
             if !was_empty {
                 break;
             }
