@@ -149,7 +149,9 @@ pub(crate) struct Portion {
     pub(crate) time: Duration,
     /// Groups still to be asked of anybody.
     pub(crate) open_groups: u64,
-    /// The largest request.
+    /// The smallest request, unless less is left.
+    pub(crate) bytes_min: u64,
+    /// The largest.
     pub(crate) bytes_max: u64,
 }
 
@@ -163,14 +165,20 @@ impl Portion {
     /// The least, unless less is left: the headers are 1 % of it. So much, too, before the rate is known.
     pub(crate) const LEAST: u64 = 64 * 1024;
 
+    /// The least of a new download on a full downlink.
+    pub(crate) const LEAST_MEETING: u64 = 32 * 1024;
+
     /// How long a request should take while an edge at such a distance is listened to. Too little, and
     /// lanes idle for the round trip between two requests, which would be taken for a slower edge.
-    ///
-    /// A `new` download is meeting peers: what lanes have asked for beyond the round trip waits before our
-    /// own downlink, and so do, behind it, the handshakes; and when these are done, it is more than was
-    /// needed.
-    pub(crate) fn time_listening(latency: Duration, new: bool) -> Duration {
-        let (round_trips, least) = if new { (4, 100) } else { (5, 150) };
+    pub(crate) fn time_listening(latency: Duration) -> Duration {
+        (latency * 5).clamp(Duration::from_millis(150), Self::TIME_SHARED)
+    }
+
+    /// The same while the first peers are met. What lanes have asked for beyond the round trip waits before
+    /// our own downlink, and so do, behind it, the handshakes; and when these are done, it is more than was
+    /// needed. On a `full` downlink half as much keeps it so.
+    pub(crate) fn time_meeting(latency: Duration, full: bool) -> Duration {
+        let (round_trips, least) = if full { (3, 60) } else { (4, 100) };
         (latency * round_trips).clamp(Duration::from_millis(least), Self::TIME_SHARED)
     }
 
@@ -179,10 +187,10 @@ impl Portion {
         let lanes = u64::from(self.lanes.max(1));
         let by_rate = match self.rate {
             Some(rate) if rate > Rate::default() => rate.bytes_in(self.time) / lanes,
-            Some(_) | None => Self::LEAST,
+            Some(_) | None => self.bytes_min,
         };
         let by_rest = self.open_groups * GROUP_BYTES / (2 * lanes);
-        let bytes = by_rate.min(by_rest).min(self.bytes_max).max(Self::LEAST);
+        let bytes = by_rate.min(by_rest).min(self.bytes_max).max(self.bytes_min);
         u32::try_from(bytes / GROUP_BYTES).unwrap_or(u32::MAX)
     }
 }
@@ -295,13 +303,14 @@ mod tests {
 
     #[test]
     fn early_requests_are_short_unless_the_edge_is_far() {
-        let times = |new| {
-            [0, 20, 100, 400].map(|millis| {
-                Portion::time_listening(Duration::from_millis(millis), new).as_millis()
-            })
+        let times = |time: fn(Duration) -> Duration| {
+            [0, 20, 100, 400].map(|millis| time(Duration::from_millis(millis)).as_millis())
         };
-        assert_eq!(times(true), [100, 100, 400, 1000]);
-        assert_eq!(times(false), [150, 150, 500, 1000]);
+        let meeting = |latency| Portion::time_meeting(latency, false);
+        assert_eq!(times(Portion::time_listening), [150, 150, 500, 1000]);
+        assert_eq!(times(meeting), [100, 100, 400, 1000]);
+        let full = |latency| Portion::time_meeting(latency, true);
+        assert_eq!(times(full), [60, 60, 300, 1000]);
     }
 
     #[test]
@@ -311,6 +320,7 @@ mod tests {
             lanes: 4,
             time: Portion::TIME_ALONE,
             open_groups: 1 << 20,
+            bytes_min: Portion::LEAST,
             bytes_max: 16 * MIB,
         };
         let mib = |portion: Portion| u64::from(portion.groups()) * GROUP_BYTES / (MIB / 16);

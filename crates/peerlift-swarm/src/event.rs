@@ -123,7 +123,8 @@ pub enum Event {
         /// How it ended.
         end: RequestEnd,
     },
-    /// The control plane's low-discrepancy number: where this client begins to take from an edge.
+    /// A control node has answered: its low-discrepancy number, where this client begins to take from an
+    /// edge. Unless it is the first, others are being met from now on.
     Spread {
         /// The number, counted up by the control plane for every client of the object.
         spread: u32,

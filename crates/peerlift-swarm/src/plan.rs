@@ -34,6 +34,8 @@ impl Swarm {
     /// How many round trips the first answer of a stranger takes, with the slow start of its
     /// connection on a full downlink.
     const STRANGER_RTTS: u32 = 4;
+    /// In a download of so many seconds lanes that idle for some hundredths are not noticed.
+    const LONG: Duration = Duration::from_secs(10);
     /// What a source on parole is asked for.
     const PAROLE_GROUPS: u32 = 2;
 
@@ -241,7 +243,10 @@ impl Swarm {
 
     /// How much of what nobody has may be asked for at once; `None` to leave it to others.
     fn injection_portion(&mut self, groups_max: u32, now: Timestamp) -> Option<u32> {
-        if self.lot.rests(now) {
+        // What the first peers do not have the next ones may, and who was told what an edge gives here
+        // need not drive it at once.
+        let early = self.twin.rate().is_some() && !self.twin.has_met(now);
+        if early || self.lot.rests(now) {
             return None;
         }
         let drivers = u32::try_from(self.pledges.pledgers()).unwrap_or(u32::MAX);
@@ -285,22 +290,39 @@ impl Swarm {
     }
 
     fn edge_portion(&self, source: &Source, now: Timestamp) -> Portion {
-        let time = if self.config.goal == Goal::InOrder {
-            Portion::TIME_STREAM
-        } else if self.is_listening() && !self.twin.is_spent() {
-            Portion::time_listening(source.latency(now), self.twin.is_new(now))
-        } else if self.peers().next().is_some() && !self.twin.is_spent() {
-            Portion::TIME_SHARED
-        } else {
-            Portion::TIME_ALONE
-        };
+        let (time, bytes_min) = self.edge_pace(source, now);
         Portion {
             rate: source.meter.rate(now),
             lanes: source.edge().map_or(1, |edge| edge.lanes),
             time,
             open_groups: self.claims.open_groups(),
+            bytes_min,
             bytes_max: self.config.limits.edge_request_bytes,
         }
+    }
+
+    /// How long a request to an edge should take, and its least bytes.
+    fn edge_pace(&self, source: &Source, now: Timestamp) -> (Duration, u64) {
+        let latency = source.latency(now);
+        if self.config.goal == Goal::InOrder {
+            (Portion::TIME_STREAM, Portion::LEAST)
+        } else if self.is_listening() && !self.twin.is_spent() {
+            let full = self.introduced && self.is_long(source, now) && source.is_queued();
+            match (self.twin.is_new(now), full) {
+                (false, _) => (Portion::time_listening(latency), Portion::LEAST),
+                (true, false) => (Portion::time_meeting(latency, false), Portion::LEAST),
+                (true, true) => (Portion::time_meeting(latency, true), Portion::LEAST_MEETING),
+            }
+        } else if self.peers().next().is_some() && !self.twin.is_spent() {
+            (Portion::TIME_SHARED, Portion::LEAST)
+        } else {
+            (Portion::TIME_ALONE, Portion::LEAST)
+        }
+    }
+
+    /// Whether a source alone would need so long for the object that a moment is nothing.
+    fn is_long(&self, source: &Source, now: Timestamp) -> bool {
+        source.rate(now).bytes_in(Self::LONG) <= self.layout.size()
     }
 
     /// A stream asks everybody for what it needs soon.

@@ -28,6 +28,8 @@ pub(crate) struct Source {
     pub(crate) limited: bool,
     /// The shortest time that it took until the first byte of a request.
     answers_in: Option<Duration>,
+    /// How long that took the last time.
+    answered_in: Duration,
 }
 
 /// What only an edge or only a peer has.
@@ -81,6 +83,7 @@ impl Source {
             delivered: 0,
             limited: false,
             answers_in: None,
+            answered_in: Duration::ZERO,
         }
     }
 
@@ -147,7 +150,14 @@ impl Source {
 
     /// The first bytes of a request came so long after it was made.
     pub(crate) fn note_answer(&mut self, after: Duration) {
+        self.answered_in = after;
         self.answers_in = Some(self.answers_in.map_or(after, |known| known.min(after)));
+    }
+
+    /// Whether its last answer had to wait, before a downlink that is full.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.answers_in
+            .is_some_and(|least| self.answered_in > least + least / 2)
     }
 
     /// How long it takes until a new request's first byte.
@@ -205,6 +215,33 @@ impl Source {
             Standing::Parole
         } else {
             Standing::Good
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_takes_half_as_long_again_has_waited() {
+        let edge = Edge {
+            lanes: 4,
+            driven_since: None,
+        };
+        let mut source = Source::new(Kind::Edge(edge));
+        assert!(!source.is_queued(), "nothing was heard of it");
+        let after = [
+            (20, false),
+            (30, false),
+            (31, true),
+            (20, false),
+            (12, false),
+            (19, true),
+        ];
+        for (millis, queued) in after {
+            source.note_answer(Duration::from_millis(millis));
+            assert_eq!(source.is_queued(), queued, "{millis} ms");
         }
     }
 }

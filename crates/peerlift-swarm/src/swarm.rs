@@ -49,6 +49,8 @@ pub struct Swarm {
     pub(crate) awake: BTreeSet<SourceId>,
     pub(crate) requests: Requests,
     pub(crate) cursor: EdgeCursor,
+    /// A control node has answered, and others were there before: they are being met.
+    pub(crate) introduced: bool,
     pub(crate) lot: Lot,
     pub(crate) twin: Twin,
     /// What peers fetch from an edge.
@@ -122,6 +124,7 @@ impl Swarm {
             awake: BTreeSet::new(),
             requests: Requests::default(),
             cursor: EdgeCursor::new(spread, layout.group_count()),
+            introduced: false,
             lot: Lot::new(now),
             twin: Twin::new(layout.size(), now),
             pledges: Pledges::default(),
@@ -173,6 +176,7 @@ impl Swarm {
             Event::Ended { request, end } => self.on_ended(request, end, now),
             Event::Spread { spread } => {
                 self.cursor = EdgeCursor::new(spread, self.layout.group_count());
+                self.introduced = spread > 0;
             }
             Event::Goal { goal } => self.on_goal(goal, now),
             Event::Share { share } => self.on_share(share, now),

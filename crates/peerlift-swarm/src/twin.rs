@@ -120,6 +120,8 @@ impl Twin {
     /// How long after the edge was first asked the first peers are being met: a control node names them
     /// after 150 ms, and then it takes three round trips, of 100 ms where uplinks are busy.
     const MEETING: Duration = Duration::from_millis(450);
+    /// When those that were met have said what they have: some take half a second longer.
+    const MET: Duration = Duration::from_secs(1);
     /// Peers that must have measured the fair share before their word is taken: one may be wrong.
     const WORDS_MIN: usize = 2;
 
@@ -239,8 +241,17 @@ impl Twin {
 
     /// Whether the first peers are still being met.
     pub(crate) fn is_new(&self, now: Timestamp) -> bool {
+        self.age(now) < Self::MEETING
+    }
+
+    /// Whether the first peers have had the time to say what they have.
+    pub(crate) fn has_met(&self, now: Timestamp) -> bool {
+        self.age(now) >= Self::MET
+    }
+
+    fn age(&self, now: Timestamp) -> Duration {
         let (began, _) = self.began;
-        now.since(began) < Self::MEETING
+        now.since(began)
     }
 
     /// Whether the edge, not the downlink, is what all wait for.
