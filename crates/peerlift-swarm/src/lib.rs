@@ -38,6 +38,7 @@ mod announce;
 mod bits;
 mod cause;
 mod claims;
+mod closing;
 mod conduct;
 mod config;
 mod crowd;

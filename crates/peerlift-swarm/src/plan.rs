@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use peerlift_model::{GROUP_BYTES, GroupRange, Rate, Timestamp};
 
+use crate::closing::Closing;
 use crate::edge::Portion;
 use crate::endgame::{Helper, Straggler, rescue};
 use crate::holdings::Holdings;
@@ -123,18 +124,30 @@ impl Swarm {
         self.books.down.rate(now).unwrap_or_default().time_for(left)
     }
 
+    /// The last moment, when only the edge brings in time what peers do not.
+    fn closing(&self, now: Timestamp) -> Closing {
+        let thrifty = self.config.goal == Goal::Thrifty && self.has_edge();
+        let level = thrifty && self.twin.may_have(self.books.done, Self::TICK);
+        Closing::new(self.ends_in(now), level)
+    }
+
     /// How much of a request a peer should be asked for near the end. What it brings in half of the
     /// time until all is here, and while the request travels: the rest stays open for who turns out
     /// to be faster, so that all end together and little is asked for twice. (Guided
     /// self-scheduling, Polychronopoulos and Kuck 1987.) Who is idle may always bring one group,
-    /// unless it is a stranger and the end is nearer than its answer may be.
+    /// unless the end is nearer than its answer may be.
     fn fair_end(&self, source: &Source, groups_max: u32, now: Timestamp) -> u32 {
         let ends_in = self.ends_in(now);
         if ends_in > Self::END || self.config.goal == Goal::InOrder {
             return groups_max;
         }
         let rtt = source.peer().map_or(Duration::ZERO, |peer| peer.rtt);
-        let late = source.delivered == 0 && ends_in < rtt * Self::STRANGER_RTTS && self.has_edge();
+        let late = if source.delivered == 0 {
+            ends_in < rtt * Self::STRANGER_RTTS && self.has_edge()
+        } else {
+            let answer_in = rtt.saturating_add(source.rate(now).time_for(GROUP_BYTES));
+            self.closing(now).is_late(answer_in)
+        };
         let brings = source
             .rate(now)
             .bytes_in((ends_in / 2 + rtt / 2).min(ends_in));
@@ -203,7 +216,11 @@ impl Swarm {
     }
 
     fn pick_for_edge(&mut self, groups_max: u32, now: Timestamp) -> Option<(GroupRange, Cause)> {
-        let fill = self.valve.fill_groups();
+        let fill = if self.closing(now).is_now() {
+            u32::MAX
+        } else {
+            self.valve.fill_groups()
+        };
         let lonely = self.peers().next().is_none();
         if self.config.goal == Goal::InOrder {
             let run = self.pick_for_stream(groups_max, now)?;

@@ -316,6 +316,12 @@ impl Twin {
         self.progress
     }
 
+    /// Whether it may have so many bytes so soon after it was looked at.
+    pub(crate) fn may_have(&self, bytes: u64, after: Duration) -> bool {
+        let soon = |rate: Rate| self.progress.saturating_add(rate.bytes_in(after));
+        self.rate().is_none_or(|rate| bytes <= soon(rate))
+    }
+
     /// An equal client's share of the edge, as measured here.
     pub(crate) fn measured_share(&self, now: Timestamp) -> Option<Rate> {
         self.crowd.share(now)

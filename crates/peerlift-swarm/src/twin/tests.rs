@@ -63,6 +63,15 @@ fn it_listens_and_then_runs_at_the_edges_rate() {
 }
 
 #[test]
+fn until_it_is_looked_at_again_it_may_have_a_little_more() {
+    let quarter = Duration::from_millis(250);
+    let young = live(&[(2, sight(200_000, 0))]);
+    assert!(young.may_have(SIZE, quarter), "nothing is known of it");
+    let twin = live(&[(2, sight(200_000, 0)), (22, sight(1_000_000, 0))]);
+    assert!(twin.may_have(5_850_000, quarter) && !twin.may_have(5_850_001, quarter));
+}
+
+#[test]
 fn a_silent_edge_is_not_waited_for() {
     let twin = live(&[(4, sight(0, 0))]);
     assert_eq!(rate(&twin), 0);
