@@ -58,7 +58,8 @@ pub struct Summary {
     pub twin: Quantiles,
     /// Downloads slower than 1.02 of their twins, or without an end that the twin had.
     pub slower: usize,
-    /// Downloads that finish without peers.
+    /// How many of these finish in the twin. Alone, who still has a file would come for it again, which is no
+    /// download here.
     pub finished_alone: usize,
     /// Bytes that leave the edge without peers.
     pub edge_bytes_alone: u64,
@@ -147,7 +148,9 @@ impl Summary {
             limit_s: limit.filter(|limit| limit.is_finite()),
             twin: Quantiles::of(outcome.twin_ratios(twin)),
             slower: never_slower(outcome, twin).len(),
-            finished_alone: twin.finished().count(),
+            finished_alone: (outcome.beside(twin))
+                .filter(|(_, alone)| alone.ending == Ending::Finished)
+                .count(),
             edge_bytes_alone: twin.edge_bytes,
             requests: outcome.requests,
             announcements: outcome.announcements,
