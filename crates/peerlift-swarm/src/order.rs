@@ -9,7 +9,9 @@
 use peerlift_model::PieceIndex;
 
 use crate::bits::Bits;
-use crate::rarity::Copies;
+
+/// How many copies of a piece there are, rounded up.
+pub(crate) type Copies = u32;
 
 /// Open pieces, rarest first.
 #[derive(Debug)]

@@ -8,7 +8,7 @@
 use peerlift_model::{GroupRange, Layout, PieceIndex};
 use rand::RngExt;
 
-use crate::order::Order;
+use crate::order::{Copies, Order};
 
 /// The pieces in the order in which peers should be asked for them.
 #[derive(Debug)]
@@ -21,9 +21,6 @@ pub(crate) struct Rarity {
     /// Peers that have everything.
     complete: u32,
 }
-
-/// How many copies of a piece there are, rounded up.
-pub(crate) type Copies = u32;
 
 impl Rarity {
     /// No peers, no piece open.

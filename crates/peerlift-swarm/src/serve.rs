@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use peerlift_model::{GroupRange, Timestamp};
 
-use crate::rarity::Copies;
+use crate::order::Copies;
 use crate::{Limits, ServeId, SourceId};
 
 /// The uploads of one object.
