@@ -176,7 +176,7 @@ impl Portion {
 
     /// The same while the first peers are met. What lanes have asked for beyond the round trip waits before
     /// our own downlink, and so do, behind it, the handshakes; and when these are done, it is more than was
-    /// needed. On a `full` downlink half as much keeps it so.
+    /// needed. On a `full` downlink less keeps it so.
     pub(crate) fn time_meeting(latency: Duration, full: bool) -> Duration {
         let (round_trips, least) = if full { (3, 60) } else { (4, 100) };
         (latency * round_trips).clamp(Duration::from_millis(least), Self::TIME_SHARED)

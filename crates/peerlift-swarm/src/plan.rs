@@ -124,11 +124,12 @@ impl Swarm {
         self.books.down.rate(now).unwrap_or_default().time_for(left)
     }
 
-    /// The last moment, when only the edge brings in time what peers do not.
-    fn closing(&self, now: Timestamp) -> Closing {
+    /// The last moment, when only the edge brings in time what peers do not; everything will be here
+    /// in `ends_in`.
+    fn closing(&self, ends_in: Duration) -> Closing {
         let thrifty = self.config.goal == Goal::Thrifty && self.has_edge();
         let level = thrifty && self.twin.may_have(self.books.done, Self::TICK);
-        Closing::new(self.ends_in(now), level)
+        Closing::new(ends_in, level)
     }
 
     /// How much of a request a peer should be asked for near the end. What it brings in half of the
@@ -146,7 +147,7 @@ impl Swarm {
             ends_in < rtt * Self::STRANGER_RTTS && self.has_edge()
         } else {
             let answer_in = rtt.saturating_add(source.rate(now).time_for(GROUP_BYTES));
-            self.closing(now).is_late(answer_in)
+            self.closing(ends_in).is_late(answer_in)
         };
         let brings = source
             .rate(now)
@@ -216,7 +217,7 @@ impl Swarm {
     }
 
     fn pick_for_edge(&mut self, groups_max: u32, now: Timestamp) -> Option<(GroupRange, Cause)> {
-        let fill = if self.closing(now).is_now() {
+        let fill = if self.closing(self.ends_in(now)).is_now() {
             u32::MAX
         } else {
             self.valve.fill_groups()
