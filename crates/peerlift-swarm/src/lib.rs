@@ -58,6 +58,7 @@ mod plan;
 mod pledges;
 mod rarity;
 mod requests;
+mod rescue;
 mod serve;
 mod source;
 mod status;

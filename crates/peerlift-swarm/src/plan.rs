@@ -1,18 +1,16 @@
 //! Gives every source with room something to do.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use peerlift_model::{GROUP_BYTES, GroupRange, Rate, Timestamp};
+use peerlift_model::{GROUP_BYTES, GroupRange, Timestamp};
 
 use crate::closing::Closing;
 use crate::edge::Portion;
-use crate::endgame::{Helper, Straggler, rescue};
 use crate::holdings::Holdings;
 use crate::injection::Injection;
 use crate::picker::{Wanted, commonest_run, rarest_run, scattered_run, stream_run, stream_window};
-use crate::requests::{Claim, Request};
-use crate::source::{Edge, Kind, Peer, Source};
+use crate::requests::Claim;
+use crate::source::{Edge, Peer, Source};
 use crate::stretch::Stretch;
 use crate::swarm::Swarm;
 use crate::{Cause, Goal, Output, SourceId};
@@ -84,7 +82,7 @@ impl Swarm {
             } else {
                 self.run_of(source, peer, now)
             };
-            if parole && source.requests > 0 || !has_room(source, peer) {
+            if parole && source.requests > 0 || !source.has_room(peer) {
                 self.note_limited(id, true);
                 return;
             }
@@ -352,7 +350,7 @@ impl Swarm {
         }
     }
 
-    fn ask(
+    pub(crate) fn ask(
         &mut self,
         source: SourceId,
         groups: GroupRange,
@@ -423,140 +421,4 @@ impl Swarm {
             }
         }
     }
-
-    /// Lets every source with nothing to do help the slowest.
-    fn rescue(&mut self, now: Timestamp) {
-        let helpers: Vec<SourceId> = self.sources.keys().copied().collect();
-        let mut waits = None;
-        for id in helpers {
-            let Some(source) = self.sources.get(&id) else {
-                continue;
-            };
-            if !self.may_help(source, now) {
-                continue;
-            }
-            let waits_now = waits.get_or_insert_with(|| self.waits(now));
-            let slowest = slowest(id, source, waits_now);
-            let helper = Helper {
-                latency: source.latency(now),
-                rate: source.rate(now),
-            };
-            let run = rescue(&slowest, helper).and_then(|run| self.budget.spend(run));
-            if let Some(run) = run {
-                self.ask(id, run, (Claim::Second, Cause::Rescued), now);
-                waits = None;
-            }
-        }
-    }
-
-    fn may_help(&self, source: &Source, now: Timestamp) -> bool {
-        if source.conduct.is_resting(now) || source.conduct.is_on_parole() {
-            return false;
-        }
-        match &source.kind {
-            Kind::Edge(edge) => {
-                source.requests < usize::from(edge.lanes) && self.valve.fill_groups() > 0
-            }
-            Kind::Peer(peer) => !peer.choking && has_room(source, peer),
-        }
-    }
-
-    /// The requests that could be hurried, what will end last first.
-    fn waits(&self, now: Timestamp) -> Vec<Wait> {
-        let mut queued: BTreeMap<SourceId, u64> = BTreeMap::new();
-        let mut waits = Vec::new();
-        for (_, entry) in self.requests.iter().filter(|(_, entry)| !entry.cancelled) {
-            let own = self.bytes(entry.pending.runs());
-            let queue = queued.entry(entry.source).or_default();
-            *queue += own;
-            let (Some(owner), Some(single)) =
-                (self.sources.get(&entry.source), self.single_tail(entry))
-            else {
-                continue;
-            };
-            if entry.claim == Claim::Nothing {
-                continue;
-            }
-            // An edge answers side by side, a peer one after the other.
-            let lanes = if owner.edge().is_some() {
-                owner.requests.max(1)
-            } else {
-                1
-            };
-            let owed = if owner.edge().is_some() { own } else { *queue };
-            let rate = Rate::from_bytes_per_s(owner.rate(now).bytes_per_s() / lanes as u64);
-            waits.push(Wait {
-                source: entry.source,
-                single,
-                ends_in: expected_end(owed, rate, self.overdue(entry, owner, now)),
-                rate,
-            });
-        }
-        waits.sort_by_key(|wait| std::cmp::Reverse(wait.ends_in));
-        waits
-    }
-
-    /// For how long a request will probably last yet, by how it went so far: what has been silent
-    /// for long will be so for as long again, and what is late takes as long again as it has taken.
-    fn overdue(&self, entry: &Request, owner: &Source, now: Timestamp) -> Duration {
-        let late_from = owner.lateness.limit(&self.lateness);
-        let late = entry.ratio(now).is_some_and(|ratio| ratio > late_from);
-        now.since(if late { entry.made } else { entry.progress })
-    }
-
-    /// The last run of a request that is missing and asked for only once.
-    fn single_tail(&self, entry: &Request) -> Option<GroupRange> {
-        let last = entry.pending.runs().last()?;
-        (self.claims.doubled().gaps_in(*last))
-            .filter_map(|gap| self.claims.have().gaps_in(gap).last())
-            .last()
-    }
-}
-
-/// A request that is waited for.
-#[derive(Debug)]
-struct Wait {
-    source: SourceId,
-    /// Its last run that is missing and asked for only once.
-    single: GroupRange,
-    /// When it will end, from now.
-    ends_in: Duration,
-    /// What its source delivers.
-    rate: Rate,
-}
-
-/// Those of other sources that will end last of all that the helper could hurry.
-fn slowest(id: SourceId, helper: &Source, waits: &[Wait]) -> Vec<Straggler> {
-    let everything = Holdings::All;
-    let holdings = helper.peer().map_or(&everything, |peer| &peer.holdings);
-    let mut slowest: Vec<Straggler> = Vec::new();
-    for wait in waits.iter().filter(|wait| wait.source != id) {
-        let ends_in = wait.ends_in;
-        if slowest.first().is_some_and(|one| one.ends_in > ends_in) {
-            break;
-        }
-        let rate = wait.rate;
-        let tail = holdings.runs_in(wait.single).pop();
-        slowest.extend(tail.map(|tail| Straggler {
-            tail,
-            ends_in,
-            rate,
-        }));
-    }
-    slowest
-}
-
-/// Whether a request of the window's own length fits beside what is under way. Two of them always do:
-/// one to be answered while the other travels.
-fn has_room(source: &Source, peer: &Peer) -> bool {
-    let bytes = u64::from(peer.window.request_groups()) * GROUP_BYTES;
-    source.in_flight + bytes <= peer.window.bytes()
-}
-
-/// When a request will have ended, from now, when its source still owes `bytes` up to its end, and
-/// what went wrong so far says `least`.
-fn expected_end(bytes: u64, rate: Rate, least: Duration) -> Duration {
-    /// A source that has never delivered is taken to need so long.
-    const UNKNOWN: Duration = Duration::from_secs(8);
-    rate.time_for(bytes).min(UNKNOWN).max(least)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerlift_model::{Rate, Timestamp};
+use peerlift_model::{GROUP_BYTES, Rate, Timestamp};
 
 use crate::conduct::Conduct;
 use crate::holdings::Holdings;
@@ -129,6 +129,13 @@ impl Source {
     /// Whether a peer's word about what it will have counts: that of a stranger does.
     pub(crate) fn is_promising(&self) -> bool {
         self.peer().is_some() && !self.conduct.is_on_parole()
+    }
+
+    /// Whether a request of a peer's window's own length fits beside what is under way. Two of them always
+    /// do: one to be answered while the other travels.
+    pub(crate) fn has_room(&self, peer: &Peer) -> bool {
+        let bytes = u64::from(peer.window.request_groups()) * GROUP_BYTES;
+        self.in_flight + bytes <= peer.window.bytes()
     }
 
     /// Keeps the meter's clock in step with the requests.
