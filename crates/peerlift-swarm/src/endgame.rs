@@ -27,15 +27,20 @@ pub(crate) struct Helper {
     pub(crate) latency: Duration,
     /// What it delivers.
     pub(crate) rate: Rate,
+    /// When everything would be here, from now.
+    pub(crate) until: Duration,
 }
 
 /// What the helper should ask for: the end of the tail that will be last, when it would be
-/// clearly sooner.
+/// clearly sooner. No more than it brings until everything would be here, or in the time that its answer
+/// takes anyhow: a slow helper would be waited for in turn, and the next one takes a part, too.
 pub(crate) fn rescue(stragglers: &[Straggler], helper: Helper) -> Option<GroupRange> {
     let slowest = stragglers
         .iter()
         .max_by_key(|one| (one.ends_in, one.tail.start()))?;
-    let groups = shared(slowest, helper);
+    let in_time = helper.rate.bytes_in(helper.until.max(helper.latency)) / GROUP_BYTES;
+    let in_time = u32::try_from(in_time).unwrap_or(u32::MAX).max(1);
+    let groups = shared(slowest, helper).min(in_time);
     let start = slowest.tail.end() - groups.min(slowest.tail.len());
     let run = GroupRange::new(start, slowest.tail.end());
     let takes = helper
@@ -130,7 +135,34 @@ mod tests {
         Helper {
             latency: Duration::from_millis(50),
             rate: Rate::from_bytes_per_s(rate),
+            until: SECOND * 2,
         }
+    }
+
+    #[test]
+    fn a_slow_helper_takes_what_it_brings_in_time() {
+        let dead = [straggler(10, 20, SECOND * 8, 0)];
+        let groups = |rate: u64, until, latency| {
+            let helper = Helper {
+                latency,
+                rate: Rate::from_bytes_per_s(rate * GROUP_BYTES),
+                until,
+            };
+            rescue(&dead, helper).map_or(0, GroupRange::len)
+        };
+        let millis = Duration::from_millis;
+        assert_eq!(groups(10, millis(500), millis(50)), 5);
+        assert_eq!(
+            groups(10, Duration::ZERO, millis(300)),
+            3,
+            "it takes that long anyhow"
+        );
+        assert_eq!(groups(1, millis(100), millis(50)), 1, "one at least");
+        assert_eq!(
+            groups(10, Duration::MAX, millis(50)),
+            10,
+            "no pace, no hurry"
+        );
     }
 
     #[test]

@@ -117,7 +117,7 @@ impl Swarm {
     }
 
     /// When everything will be here, from now, at the present pace.
-    fn ends_in(&self, now: Timestamp) -> Duration {
+    pub(crate) fn ends_in(&self, now: Timestamp) -> Duration {
         let left = self.layout.size() - self.books.done;
         self.books.down.rate(now).unwrap_or_default().time_for(left)
     }

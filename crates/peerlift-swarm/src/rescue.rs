@@ -31,6 +31,7 @@ impl Swarm {
             let helper = Helper {
                 latency: source.latency(now),
                 rate: source.rate(now),
+                until: self.ends_in(now),
             };
             let run = rescue(&slowest, helper).and_then(|run| self.budget.spend(run));
             if let Some(run) = run {
@@ -45,6 +46,7 @@ impl Swarm {
             return false;
         }
         match &source.kind {
+            // What the edge brings twice is paid for twice: the valve counts even in the last moment.
             Kind::Edge(edge) => {
                 source.requests < usize::from(edge.lanes) && self.valve.fill_groups() > 0
             }
