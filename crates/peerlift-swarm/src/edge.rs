@@ -147,6 +147,8 @@ pub(crate) struct Portion {
     pub(crate) lanes: u8,
     /// How long a request should take.
     pub(crate) time: Duration,
+    /// How long it took until the last answer began.
+    pub(crate) answered_in: Duration,
     /// Groups still to be asked of anybody.
     pub(crate) open_groups: u64,
     /// The smallest request, unless less is left.
@@ -182,16 +184,35 @@ impl Portion {
         (latency * round_trips).clamp(Duration::from_millis(least), Self::TIME_SHARED)
     }
 
-    /// The size in groups. Towards the end requests get smaller, so that lanes end together.
+    /// The size in groups. Towards the end requests get smaller, so that lanes end together, but not smaller
+    /// than what a lane brings in two round trips: it idles for one of them.
     pub(crate) fn groups(self) -> u32 {
-        let lanes = u64::from(self.lanes.max(1));
-        let by_rate = match self.rate {
-            Some(rate) if rate > Rate::default() => rate.bytes_in(self.time) / lanes,
-            Some(_) | None => self.bytes_min,
-        };
-        let by_rest = self.open_groups * GROUP_BYTES / (2 * lanes);
-        let bytes = by_rate.min(by_rest).min(self.bytes_max).max(self.bytes_min);
+        self.groups_from(self.bytes_min)
+    }
+
+    /// The same in the last moment, when the least that is worth a request must not leave lanes idle.
+    pub(crate) fn groups_closing(self) -> u32 {
+        let part = self.per_lane(self.rest()).next_multiple_of(GROUP_BYTES);
+        self.groups_from(self.bytes_min.min(part.max(GROUP_BYTES)))
+    }
+
+    fn groups_from(self, bytes_min: u64) -> u32 {
+        let rate = self.rate.filter(|rate| *rate > Rate::default());
+        let in_time = |time| rate.map(|rate| self.per_lane(rate.bytes_in(time)));
+        let by_rate = in_time(self.time).unwrap_or(bytes_min);
+        let travels = in_time(self.answered_in * 2).unwrap_or_default();
+        let by_rest = (self.per_lane(self.rest()) / 2).max(travels.min(self.rest()));
+        let bytes = by_rate.min(by_rest).min(self.bytes_max).max(bytes_min);
         u32::try_from(bytes / GROUP_BYTES).unwrap_or(u32::MAX)
+    }
+
+    /// Bytes still to be asked of anybody.
+    fn rest(self) -> u64 {
+        self.open_groups * GROUP_BYTES
+    }
+
+    fn per_lane(self, bytes: u64) -> u64 {
+        bytes / u64::from(self.lanes.max(1))
     }
 }
 
@@ -318,6 +339,7 @@ mod tests {
         let portion = Portion {
             rate: None,
             lanes: 4,
+            answered_in: Duration::ZERO,
             time: Portion::TIME_ALONE,
             open_groups: 1 << 20,
             bytes_min: Portion::LEAST,
@@ -356,5 +378,54 @@ mod tests {
             }),
             1
         );
+    }
+
+    #[test]
+    fn towards_the_end_a_lane_does_not_idle_for_its_answers() {
+        let portion = Portion {
+            rate: Some(Rate::from_bytes_per_s(64 * 10 * GROUP_BYTES)),
+            lanes: 4,
+            answered_in: Duration::from_millis(100),
+            time: Portion::TIME_ALONE,
+            open_groups: 100,
+            bytes_min: Portion::LEAST,
+            bytes_max: 16 * MIB,
+        };
+        let groups = |open_groups, answered_in| {
+            let answered_in = Duration::from_millis(answered_in);
+            Portion {
+                open_groups,
+                answered_in,
+                ..portion
+            }
+            .groups()
+        };
+        assert_eq!(groups(100, 0), 12, "half of its part");
+        assert_eq!(groups(100, 100), 32, "two round trips of its pace");
+        assert_eq!(groups(20, 100), 20, "not more than there is");
+        assert_eq!(groups(1000, 100), 125);
+    }
+
+    #[test]
+    fn in_the_last_moment_the_least_is_divided_among_the_lanes() {
+        let groups = |rate, open_groups| {
+            let portion = Portion {
+                rate: Some(Rate::from_bytes_per_s(rate * GROUP_BYTES)),
+                lanes: 4,
+                answered_in: Duration::from_millis(100),
+                time: Portion::TIME_SHARED,
+                open_groups,
+                bytes_min: Portion::LEAST,
+                bytes_max: 16 * MIB,
+            };
+            (portion.groups(), portion.groups_closing())
+        };
+        assert_eq!(groups(10, 100), (4, 4), "no difference while much is left");
+        assert_eq!(
+            [1, 4, 5, 8, 20].map(|open| groups(10, open).1),
+            [1, 1, 2, 2, 4]
+        );
+        assert_eq!(groups(10, 8).0, 4);
+        assert_eq!(groups(1000, 8).1, 8, "a fast lane takes it all");
     }
 }

@@ -98,6 +98,25 @@ pub(crate) fn commonest_run(
     Some(cut(run, groups_max))
 }
 
+/// The shortest of the open runs that a source has some of: the edge takes the long ones meanwhile, and needs a
+/// round trip for each.
+pub(crate) fn shortest_run(
+    claims: &Claims,
+    holdings: &Holdings,
+    groups_max: u32,
+) -> Option<GroupRange> {
+    let runs = claims.open().runs().iter().take(RUNS_SEEN);
+    let held = runs.flat_map(|run| {
+        let parts = holdings.runs_in(*run).into_iter();
+        parts.map(|part| (run.len(), part))
+    });
+    let (_, shortest) = held.min_by_key(|(len, part)| (*len, part.start()))?;
+    Some(cut(shortest, groups_max))
+}
+
+/// Of the runs that could be taken so many are looked at: what is wanted is one that will do.
+const RUNS_SEEN: usize = 64;
+
 /// A stream's next run from a source: the first open groups within the window.
 pub(crate) fn stream_run(
     claims: &Claims,
@@ -152,6 +171,31 @@ impl EdgeCursor {
             Some(rng) if own.start() != self.at => scattered_run(wanted, all, groups_max, rng)?,
             Some(_) | None => cut(own, groups_max),
         };
+        self.at = run.end();
+        Some(run)
+    }
+
+    /// The first of the next wanted runs that is no shorter than `groups_max`, cut to it, or the longest of them;
+    /// moves behind it.
+    pub(crate) fn long_run(
+        &mut self,
+        wanted: Wanted<'_>,
+        all: GroupRange,
+        groups_max: u32,
+    ) -> Option<GroupRange> {
+        let at = self.at.min(all.end());
+        let ahead = wanted.runs_in(GroupRange::new(at, all.end()));
+        let behind = wanted.runs_in(GroupRange::new(all.start(), at));
+        let mut longest: Option<GroupRange> = None;
+        for run in ahead.chain(behind).take(RUNS_SEEN) {
+            if longest.is_none_or(|longest| run.len() > longest.len()) {
+                longest = Some(run);
+            }
+            if run.len() >= groups_max {
+                break;
+            }
+        }
+        let run = cut(longest?, groups_max);
         self.at = run.end();
         Some(run)
     }
@@ -408,6 +452,50 @@ mod tests {
             ),
             None
         );
+    }
+
+    #[test]
+    fn a_long_run_is_the_next_that_will_do_or_the_longest() {
+        let all = range(0, 100);
+        let open: GroupSet = [range(2, 5), range(20, 30), range(40, 60), range(70, 71)]
+            .into_iter()
+            .collect();
+        let everything = GroupSet::from(all);
+        let from = |at, groups_max| {
+            let mut cursor = EdgeCursor { at };
+            let run = cursor.long_run(wanted(&open, &everything), all, groups_max);
+            (run, cursor.at)
+        };
+        assert_eq!(
+            from(0, 8),
+            (Some(range(20, 28)), 28),
+            "a scrap is stepped over"
+        );
+        assert_eq!(from(25, 8), (Some(range(40, 48)), 48));
+        assert_eq!(
+            from(65, 8),
+            (Some(range(20, 28)), 28),
+            "from the beginning again"
+        );
+        assert_eq!(from(0, 50), (Some(range(40, 60)), 60), "no run is so long");
+        assert_eq!(from(100, 3), (Some(range(2, 5)), 5));
+        let nothing = GroupSet::new();
+        let mut cursor = EdgeCursor { at: 0 };
+        assert_eq!(cursor.long_run(wanted(&nothing, &everything), all, 8), None);
+    }
+
+    #[test]
+    fn the_shortest_run_is_that_of_which_least_is_open() {
+        let (mut claims, _, _) = world();
+        claims.claim(range(3, 20));
+        claims.claim(range(22, 39));
+        let shortest = |holdings: &Holdings, max| shortest_run(&claims, holdings, max);
+        assert_eq!(shortest(&Holdings::All, 4), Some(range(39, 40)));
+        let some = |from, to| Holdings::Some(range(from, to).into());
+        assert_eq!(shortest(&some(0, 30), 4), Some(range(20, 22)));
+        assert_eq!(shortest(&some(0, 30), 1), Some(range(20, 21)));
+        assert_eq!(shortest(&some(1, 20), 4), Some(range(1, 3)));
+        assert_eq!(shortest(&some(5, 9), 4), None);
     }
 
     #[test]

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use peerlift_model::{GROUP_BYTES, GroupRange, Timestamp};
+use peerlift_model::{GROUP_BYTES, GroupRange, GroupSet, Timestamp};
 
 use crate::closing::Closing;
 use crate::edge::Portion;
 use crate::holdings::Holdings;
 use crate::injection::Injection;
-use crate::picker::{Wanted, commonest_run, rarest_run, scattered_run, stream_run, stream_window};
+use crate::picker::{
+    Wanted, commonest_run, rarest_run, scattered_run, shortest_run, stream_run, stream_window,
+};
 use crate::requests::Claim;
 use crate::source::{Edge, Peer, Source};
 use crate::stretch::Stretch;
@@ -61,6 +63,10 @@ impl Swarm {
             && self.twin.is_listening(self.has_seed())
     }
 
+    fn has_peers(&self) -> bool {
+        self.peers().next().is_some()
+    }
+
     fn has_edge(&self) -> bool {
         self.sources.values().any(|source| source.edge().is_some())
     }
@@ -77,6 +83,8 @@ impl Swarm {
                 return;
             }
             let parole = source.conduct.is_on_parole();
+            let ends_in = self.ends_in(now);
+            let closing = self.closing(ends_in);
             let groups_max = if parole {
                 Self::PAROLE_GROUPS
             } else {
@@ -86,13 +94,18 @@ impl Swarm {
                 self.note_limited(id, true);
                 return;
             }
-            let groups_max = self.fair_end(source, groups_max, now);
+            let groups_max = self.fair_end(source, groups_max, (ends_in, closing), now);
             if groups_max == 0 {
                 self.note_limited(id, false);
                 return;
             }
             let claim = if parole { Claim::Nothing } else { Claim::First };
-            let Some(run) = self.pick(&peer.holdings, groups_max, parole, now) else {
+            let run = if closing.is_now() && !parole {
+                shortest_run(&self.claims, &peer.holdings, groups_max)
+            } else {
+                self.pick(&peer.holdings, groups_max, parole, now)
+            };
+            let Some(run) = run else {
                 self.note_limited(id, false);
                 return;
             };
@@ -124,10 +137,10 @@ impl Swarm {
 
     /// The last moment, when only the edge brings in time what peers do not; everything will be here
     /// in `ends_in`.
-    fn closing(&self, ends_in: Duration) -> Closing {
-        let thrifty = self.config.goal == Goal::Thrifty && self.has_edge();
-        let level = thrifty && self.twin.may_have(self.books.done, Self::TICK);
-        Closing::new(ends_in, level)
+    pub(crate) fn closing(&self, ends_in: Duration) -> Closing {
+        Closing::new(self.config.goal, ends_in, || {
+            self.has_edge() && self.twin.may_have(self.books.done, Self::TICK)
+        })
     }
 
     /// How much of a request a peer should be asked for near the end. What it brings in half of the
@@ -135,8 +148,13 @@ impl Swarm {
     /// to be faster, so that all end together and little is asked for twice. (Guided
     /// self-scheduling, Polychronopoulos and Kuck 1987.) Who is idle may always bring one group,
     /// unless the end is nearer than its answer may be.
-    fn fair_end(&self, source: &Source, groups_max: u32, now: Timestamp) -> u32 {
-        let ends_in = self.ends_in(now);
+    fn fair_end(
+        &self,
+        source: &Source,
+        groups_max: u32,
+        (ends_in, closing): (Duration, Closing),
+        now: Timestamp,
+    ) -> u32 {
         if ends_in > Self::END || self.config.goal == Goal::InOrder {
             return groups_max;
         }
@@ -145,7 +163,7 @@ impl Swarm {
             ends_in < rtt * Self::STRANGER_RTTS && self.has_edge()
         } else {
             let answer_in = rtt.saturating_add(source.rate(now).time_for(GROUP_BYTES));
-            self.closing(ends_in).is_late(answer_in)
+            closing.is_late(answer_in)
         };
         let brings = source
             .rate(now)
@@ -189,12 +207,23 @@ impl Swarm {
             let Some(edge) = source.edge() else {
                 return;
             };
-            let idle = source.requests < usize::from(self.lanes_to_use(source, edge, now));
+            let closing = self.has_peers() && self.closing(self.ends_in(now)).is_now();
+            let lanes = if closing {
+                edge.lanes
+            } else {
+                self.lanes_to_use(source, edge, now)
+            };
+            let idle = source.requests < usize::from(lanes);
             if !idle || source.conduct.is_resting(now) || self.claims.open().is_empty() {
                 return;
             }
-            let groups_max = self.edge_portion(source, now).groups();
-            let Some((run, cause)) = self.pick_for_edge(groups_max, now) else {
+            let portion = self.edge_portion(source, now);
+            let pick = if closing {
+                self.pick_to_close(portion.groups_closing())
+            } else {
+                self.pick_for_edge(portion.groups(), now)
+            };
+            let Some((run, cause)) = pick else {
                 return;
             };
             self.ask(id, run, (Claim::First, cause), now);
@@ -215,12 +244,8 @@ impl Swarm {
     }
 
     fn pick_for_edge(&mut self, groups_max: u32, now: Timestamp) -> Option<(GroupRange, Cause)> {
-        let fill = if self.closing(self.ends_in(now)).is_now() {
-            u32::MAX
-        } else {
-            self.valve.fill_groups()
-        };
-        let lonely = self.peers().next().is_none();
+        let fill = self.valve.fill_groups();
+        let lonely = !self.has_peers();
         if self.config.goal == Goal::InOrder {
             let run = self.pick_for_stream(groups_max, now)?;
             return Some((run, Cause::InOrder));
@@ -251,10 +276,44 @@ impl Swarm {
         if fill == 0 {
             return None;
         }
-        let most = groups_max.min(fill);
-        let along = self.has_seed().then(|| self.along(most)).flatten();
-        let run = along.or_else(|| self.pick(&Holdings::All, most, false, now))?;
+        let run = self.pick_to_fill(groups_max.min(fill), now)?;
         Some((run, if lonely { Cause::Alone } else { Cause::Filled }))
+    }
+
+    /// What peers have, too: the rarest of it, unless that is a scrap while there are longer runs, for every
+    /// run costs a lane one round trip. Where somebody has everything nothing is rare, and the edge goes on
+    /// from where it is.
+    fn pick_to_fill(&mut self, groups_max: u32, now: Timestamp) -> Option<GroupRange> {
+        let all = self.layout.all_groups();
+        let wanted = Wanted {
+            open: self.claims.open(),
+            orphans: &all.into(),
+            pledged: self.pledges.groups(),
+        };
+        if self.has_seed() {
+            let jump = None::<&mut rand_pcg::Pcg32>;
+            let along = self.cursor.next_run(wanted, all, groups_max, jump);
+            return along.or_else(|| self.pick(&Holdings::All, groups_max, false, now));
+        }
+        let rarest = self.pick(&Holdings::All, groups_max, false, now)?;
+        if rarest.len() * 2 >= groups_max {
+            return Some(rarest);
+        }
+        let long = self.cursor.long_run(wanted, all, groups_max);
+        long.filter(|long| long.len() > rarest.len())
+            .or(Some(rarest))
+    }
+
+    /// In the last moment, whatever is open, in long runs.
+    fn pick_to_close(&mut self, groups_max: u32) -> Option<(GroupRange, Cause)> {
+        let all = self.layout.all_groups();
+        let wanted = Wanted {
+            open: self.claims.open(),
+            orphans: &all.into(),
+            pledged: &GroupSet::new(),
+        };
+        let run = self.cursor.long_run(wanted, all, groups_max)?;
+        Some((run, Cause::Filled))
     }
 
     /// How much of what nobody has may be asked for at once; `None` to leave it to others.
@@ -274,19 +333,6 @@ impl Swarm {
         };
         let left = wanted.count(self.layout.all_groups(), share.plenty());
         self.lot.portion(share, left, &mut self.rng, now)
-    }
-
-    /// Where somebody has everything nothing is rare, and the edge goes on from where it is: every
-    /// piece of a scattered rest would cost a lane one round trip.
-    fn along(&mut self, groups_max: u32) -> Option<GroupRange> {
-        let all = self.layout.all_groups();
-        let wanted = Wanted {
-            open: self.claims.open(),
-            orphans: &all.into(),
-            pledged: self.pledges.groups(),
-        };
-        let jump = None::<&mut rand_pcg::Pcg32>;
-        self.cursor.next_run(wanted, all, groups_max, jump)
     }
 
     /// What is due at once, in order; then what no peer has, each client from another place; then
@@ -311,6 +357,7 @@ impl Swarm {
             rate: source.meter.rate(now),
             lanes: source.edge().map_or(1, |edge| edge.lanes),
             time,
+            answered_in: source.answered_in(),
             open_groups: self.claims.open_groups(),
             bytes_min,
             bytes_max: self.config.limits.edge_request_bytes,
@@ -329,7 +376,7 @@ impl Swarm {
                 (true, false) => (Portion::time_meeting(latency, false), Portion::LEAST),
                 (true, true) => (Portion::time_meeting(latency, true), Portion::LEAST_MEETING),
             }
-        } else if self.peers().next().is_some() && !self.twin.is_spent() {
+        } else if self.has_peers() && !self.twin.is_spent() {
             (Portion::TIME_SHARED, Portion::LEAST)
         } else {
             (Portion::TIME_ALONE, Portion::LEAST)
@@ -388,7 +435,7 @@ impl Swarm {
 
     /// Tells peers what comes from an edge, as far as it will be theirs.
     fn pledge(&mut self, groups: GroupRange) {
-        if self.config.share && self.peers().next().is_some() {
+        if self.config.share && self.has_peers() {
             self.outputs.push_back(Output::Pledge { groups });
         }
     }

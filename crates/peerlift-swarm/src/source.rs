@@ -161,6 +161,12 @@ impl Source {
         self.answers_in = Some(self.answers_in.map_or(after, |known| known.min(after)));
     }
 
+    /// How long the last request's first bytes took. More than the latency: before a full downlink,
+    /// or behind a full uplink.
+    pub(crate) fn answered_in(&self) -> Duration {
+        self.answered_in
+    }
+
     /// Whether its last answer had to wait, before a downlink that is full.
     pub(crate) fn is_queued(&self) -> bool {
         self.answers_in
