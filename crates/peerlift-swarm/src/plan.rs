@@ -32,6 +32,8 @@ impl Swarm {
     /// Near the end a busy peer is asked for no less than that, however little is its part: parts that
     /// grow by a group at a time would be as many requests.
     const END_GROUPS: u64 = 4;
+    /// Strangers are asked for no more together than such a part of what is left.
+    const TRIED: u64 = 16;
     /// How many round trips the first answer of a stranger takes, with the slow start of its
     /// connection on a full downlink.
     const STRANGER_RTTS: u32 = 4;
@@ -95,7 +97,8 @@ impl Swarm {
                 return;
             }
             let groups_max = self.fair_end(source, groups_max, (ends_in, closing), now);
-            if groups_max == 0 {
+            let waits = source.delivered == 0 && !parole && !self.may_try_another();
+            if groups_max == 0 || waits {
                 self.note_limited(id, false);
                 return;
             }
@@ -116,6 +119,14 @@ impl Swarm {
             };
             self.ask(id, run, (claim, cause), now);
         }
+    }
+
+    /// Whether one more peer that has never delivered may be asked. What it brings is not known; and thirty at
+    /// once, on a line that others keep full, make these late.
+    fn may_try_another(&self) -> bool {
+        let strangers = self.peers().filter(|(_, peer)| peer.delivered == 0);
+        let tried: u64 = strangers.map(|(_, peer)| peer.in_flight).sum();
+        tried * Self::TRIED <= self.layout.size() - self.books.done
     }
 
     /// How long a run a peer is asked for. A stream waits for the first of it.
