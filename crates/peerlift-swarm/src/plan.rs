@@ -85,8 +85,6 @@ impl Swarm {
                 return;
             }
             let parole = source.conduct.is_on_parole();
-            let ends_in = self.ends_in(now);
-            let closing = self.closing(ends_in);
             let groups_max = if parole {
                 Self::PAROLE_GROUPS
             } else {
@@ -96,6 +94,8 @@ impl Swarm {
                 self.note_limited(id, true);
                 return;
             }
+            let ends_in = self.ends_in(now);
+            let closing = self.closing(ends_in);
             let groups_max = self.fair_end(source, groups_max, (ends_in, closing), now);
             let waits = source.delivered == 0 && !parole && !self.may_try_another();
             if groups_max == 0 || waits {
