@@ -91,4 +91,5 @@ SCENARIOS = {scenario.name: scenario for scenario in [
     replace(FLASH, name="large", size=256 * MEBIBYTE),
     replace(FLASH, name="slow-uplinks", up=3),
     replace(FLASH, name="near", edge_distance_ms=0, peer_distance_ms=0),
+    replace(FLASH, name="wide", peers=8, size=10 * MEBIBYTE, edge_up=500),
 ]}
