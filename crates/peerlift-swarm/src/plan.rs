@@ -32,7 +32,7 @@ impl Swarm {
     /// Near the end a busy peer is asked for no less than that, however little is its part: parts that
     /// grow by a group at a time would be as many requests.
     const END_GROUPS: u64 = 4;
-    /// Strangers are asked for no more together than such a part of what is left.
+    /// Strangers who have everything are asked for no more together than such a part of what is left.
     const TRIED: u64 = 16;
     /// How many round trips the first answer of a stranger takes, with the slow start of its
     /// connection on a full downlink.
@@ -97,7 +97,8 @@ impl Swarm {
             let ends_in = self.ends_in(now);
             let closing = self.closing(ends_in);
             let groups_max = self.fair_end(source, groups_max, (ends_in, closing), now);
-            let waits = source.delivered == 0 && !parole && !self.may_try_another();
+            let stranger = source.delivered == 0 && matches!(peer.holdings, Holdings::All);
+            let waits = stranger && !parole && !self.may_try_another();
             if groups_max == 0 || waits {
                 self.note_limited(id, false);
                 return;
@@ -121,8 +122,9 @@ impl Swarm {
         }
     }
 
-    /// Whether one more peer that has never delivered may be asked. What it brings is not known; and thirty at
-    /// once, on a line that others keep full, make these late.
+    /// Whether a peer may be asked that has everything and has never delivered. What it brings is not known; and
+    /// thirty at once, on a line that others keep full, make these late. In a crowd, where nobody has
+    /// everything, no line is full.
     fn may_try_another(&self) -> bool {
         let strangers = self.peers().filter(|(_, peer)| peer.delivered == 0);
         let tried: u64 = strangers.map(|(_, peer)| peer.in_flight).sum();

@@ -1,4 +1,4 @@
-//! How many peers that have never delivered are asked at a time.
+//! How many seeds that have never delivered are asked at a time.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,8 +13,9 @@ use peerlift_swarm::{Config, Event, Goal, Output, RequestEnd, RequestId, SourceI
 
 const PEERS: u32 = 40;
 
-/// A download of so many groups that meets many complete peers at once.
-fn meet(groups: u64) -> (Swarm, Timestamp) {
+/// A download of so many groups that meets many peers at once. All have everything: some say so, others say
+/// that they have every group.
+fn meet(groups: u64, seeds: bool) -> (Swarm, Timestamp) {
     let now = Timestamp::from_micros(0);
     let layout = Layout::new(groups * GROUP_BYTES).unwrap();
     let config = Config {
@@ -26,7 +27,12 @@ fn meet(groups: u64) -> (Swarm, Timestamp) {
         let rtt = Duration::from_millis(50);
         for event in [
             Event::PeerJoined { source, rtt },
-            Event::HaveAll { source },
+            if seeds {
+                Event::HaveAll { source }
+            } else {
+                let groups = layout.all_groups();
+                Event::Have { source, groups }
+            },
             Event::Unchoked { source },
         ] {
             swarm.handle(event, now);
@@ -54,7 +60,7 @@ fn asked(swarm: &mut Swarm) -> Vec<(RequestId, SourceId, GroupRange)> {
 #[test]
 fn a_small_download_tries_a_sixteenth_of_itself_and_a_large_one_everybody() {
     let tried = |groups| {
-        let (mut swarm, _) = meet(groups);
+        let (mut swarm, _) = meet(groups, true);
         asked(&mut swarm)
     };
     let sources = |groups| {
@@ -72,7 +78,7 @@ fn a_small_download_tries_a_sixteenth_of_itself_and_a_large_one_everybody() {
 
 #[test]
 fn who_delivers_makes_room_for_the_next() {
-    let (mut swarm, now) = meet(160);
+    let (mut swarm, now) = meet(160, true);
     let first = asked(&mut swarm);
     let mut known: BTreeSet<SourceId> = first.iter().map(|(_, source, _)| *source).collect();
     let (request, _, groups) = first[0];
@@ -84,4 +90,14 @@ fn who_delivers_makes_room_for_the_next() {
     let more = asked(&mut swarm).into_iter().map(|(_, source, _)| source);
     let new = more.filter(|source| known.insert(*source)).count();
     assert_eq!(new, 1);
+}
+
+#[test]
+fn of_a_crowd_everybody_is_tried() {
+    let (mut swarm, _) = meet(4 * 160, false);
+    let sources = asked(&mut swarm).into_iter().map(|(_, source, _)| source);
+    assert_eq!(
+        sources.collect::<BTreeSet<SourceId>>().len(),
+        PEERS as usize
+    );
 }
