@@ -294,7 +294,7 @@ impl Swarm {
     }
 
     /// What peers have, too: the rarest of it, unless that is a scrap while there are longer runs, for every
-    /// run costs a lane one round trip. Where somebody has everything nothing is rare, and the edge goes on
+    /// run costs a lane one round trip; which is nothing where all wait for the edge. Where somebody has everything nothing is rare, and the edge goes on
     /// from where it is.
     fn pick_to_fill(&mut self, groups_max: u32, now: Timestamp) -> Option<GroupRange> {
         let all = self.layout.all_groups();
@@ -309,7 +309,7 @@ impl Swarm {
             return along.or_else(|| self.pick(&Holdings::All, groups_max, false, now));
         }
         let rarest = self.pick(&Holdings::All, groups_max, false, now)?;
-        if rarest.len() * 2 >= groups_max {
+        if rarest.len() * 2 >= groups_max || self.twin.is_crowded() {
             return Some(rarest);
         }
         let long = self.cursor.long_run(wanted, all, groups_max);
