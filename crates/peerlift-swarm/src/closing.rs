@@ -15,7 +15,7 @@ use crate::Goal;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Closing {
     ends_in: Duration,
-    moment: Duration,
+    is_now: bool,
 }
 
 impl Closing {
@@ -35,22 +35,23 @@ impl Closing {
             Goal::Fastest => Self::MOMENT_FASTEST,
             Goal::Floor(_) | Goal::Deadline(_) | Goal::InOrder => Duration::ZERO,
         };
-        let moment = if ends_in < moment && level() {
-            moment
-        } else {
-            Duration::ZERO
-        };
-        Self { ends_in, moment }
+        let is_now = ends_in < moment && level();
+        Self { ends_in, is_now }
+    }
+
+    /// When everything will be here, from now.
+    pub(crate) fn ends_in(self) -> Duration {
+        self.ends_in
     }
 
     /// Whether the edge brings whatever peers do not.
     pub(crate) fn is_now(self) -> bool {
-        self.ends_in < self.moment
+        self.is_now
     }
 
     /// Whether an answer that is expected in so long is not worth asking for.
     pub(crate) fn is_late(self, answer_in: Duration) -> bool {
-        self.is_now() && answer_in > self.ends_in * Self::LATE
+        self.is_now && answer_in > self.ends_in * Self::LATE
     }
 }
 

@@ -94,9 +94,8 @@ impl Swarm {
                 self.note_limited(id, true);
                 return;
             }
-            let ends_in = self.ends_in(now);
-            let closing = self.closing(ends_in);
-            let groups_max = self.fair_end(source, groups_max, (ends_in, closing), now);
+            let closing = self.closing(now);
+            let groups_max = self.fair_end(source, groups_max, closing, now);
             let stranger = source.delivered == 0 && matches!(peer.holdings, Holdings::All);
             let waits = stranger && !parole && !self.may_try_another();
             if groups_max == 0 || waits {
@@ -148,10 +147,9 @@ impl Swarm {
         self.books.down.rate(now).unwrap_or_default().time_for(left)
     }
 
-    /// The last moment, when only the edge brings in time what peers do not; everything will be here
-    /// in `ends_in`.
-    pub(crate) fn closing(&self, ends_in: Duration) -> Closing {
-        Closing::new(self.config.goal, ends_in, || {
+    /// The last moment, when only the edge brings in time what peers do not.
+    fn closing(&self, now: Timestamp) -> Closing {
+        Closing::new(self.config.goal, self.ends_in(now), || {
             self.has_edge() && self.twin.may_have(self.books.done, Self::TICK)
         })
     }
@@ -161,13 +159,8 @@ impl Swarm {
     /// to be faster, so that all end together and little is asked for twice. (Guided
     /// self-scheduling, Polychronopoulos and Kuck 1987.) Who is idle may always bring one group,
     /// unless the end is nearer than its answer may be.
-    fn fair_end(
-        &self,
-        source: &Source,
-        groups_max: u32,
-        (ends_in, closing): (Duration, Closing),
-        now: Timestamp,
-    ) -> u32 {
+    fn fair_end(&self, source: &Source, groups_max: u32, closing: Closing, now: Timestamp) -> u32 {
+        let ends_in = closing.ends_in();
         if ends_in > Self::END || self.config.goal == Goal::InOrder {
             return groups_max;
         }
@@ -220,7 +213,7 @@ impl Swarm {
             let Some(edge) = source.edge() else {
                 return;
             };
-            let closing = self.has_peers() && self.closing(self.ends_in(now)).is_now();
+            let closing = self.has_peers() && self.closing(now).is_now();
             let lanes = if closing {
                 edge.lanes
             } else {
@@ -293,9 +286,9 @@ impl Swarm {
         Some((run, if lonely { Cause::Alone } else { Cause::Filled }))
     }
 
-    /// What peers have, too: the rarest of it, unless that is a scrap while there are longer runs, for every
-    /// run costs a lane one round trip; which is nothing where all wait for the edge. Where somebody has everything nothing is rare, and the edge goes on
-    /// from where it is.
+    /// What peers have, too: the rarest of it, unless that is a scrap while there are longer runs. Every run
+    /// costs a lane one round trip, which is nothing where all wait for the edge. Where somebody has
+    /// everything nothing is rare, and the edge goes on from where it is.
     fn pick_to_fill(&mut self, groups_max: u32, now: Timestamp) -> Option<GroupRange> {
         let all = self.layout.all_groups();
         let wanted = Wanted {

@@ -18,6 +18,7 @@ impl Swarm {
     /// Lets every source with nothing to do help the slowest.
     pub(crate) fn rescue(&mut self, now: Timestamp) {
         let helpers: Vec<SourceId> = self.sources.keys().copied().collect();
+        let until = self.ends_in(now);
         let mut waits = None;
         for id in helpers {
             let Some(source) = self.sources.get(&id) else {
@@ -31,7 +32,7 @@ impl Swarm {
             let helper = Helper {
                 latency: source.latency(now),
                 rate: source.rate(now),
-                until: self.ends_in(now),
+                until,
             };
             let run = rescue(&slowest, helper).and_then(|run| self.budget.spend(run));
             if let Some(run) = run {
