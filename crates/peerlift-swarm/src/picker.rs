@@ -175,13 +175,13 @@ impl EdgeCursor {
         Some(run)
     }
 
-    /// The first of the next wanted runs that is no shorter than `groups_max`, cut to it, or the longest of them;
-    /// moves behind it.
+    /// The first of the next wanted runs that is no shorter than `groups_max`, cut to it, or the longest of them,
+    /// when it is longer than `least`; moves behind it.
     pub(crate) fn long_run(
         &mut self,
         wanted: Wanted<'_>,
         all: GroupRange,
-        groups_max: u32,
+        (least, groups_max): (u32, u32),
     ) -> Option<GroupRange> {
         let at = self.at.min(all.end());
         let ahead = wanted.runs_in(GroupRange::new(at, all.end()));
@@ -195,7 +195,10 @@ impl EdgeCursor {
                 break;
             }
         }
-        let run = cut(longest?, groups_max);
+        let run = longest.map(|run| cut(run, groups_max))?;
+        if run.len() <= least {
+            return None;
+        }
         self.at = run.end();
         Some(run)
     }
@@ -463,7 +466,7 @@ mod tests {
         let everything = GroupSet::from(all);
         let from = |at, groups_max| {
             let mut cursor = EdgeCursor { at };
-            let run = cursor.long_run(wanted(&open, &everything), all, groups_max);
+            let run = cursor.long_run(wanted(&open, &everything), all, (0, groups_max));
             (run, cursor.at)
         };
         assert_eq!(
@@ -481,7 +484,12 @@ mod tests {
         assert_eq!(from(100, 3), (Some(range(2, 5)), 5));
         let nothing = GroupSet::new();
         let mut cursor = EdgeCursor { at: 0 };
-        assert_eq!(cursor.long_run(wanted(&nothing, &everything), all, 8), None);
+        assert_eq!(
+            cursor.long_run(wanted(&nothing, &everything), all, (0, 8)),
+            None
+        );
+        let longest = cursor.long_run(wanted(&open, &everything), all, (20, 50));
+        assert_eq!((longest, cursor.at), (None, 0), "not longer than that");
     }
 
     #[test]

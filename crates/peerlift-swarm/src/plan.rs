@@ -305,9 +305,8 @@ impl Swarm {
         if rarest.len() * 2 >= groups_max || self.twin.is_crowded() {
             return Some(rarest);
         }
-        let long = self.cursor.long_run(wanted, all, groups_max);
-        long.filter(|long| long.len() > rarest.len())
-            .or(Some(rarest))
+        let lengths = (rarest.len(), groups_max);
+        (self.cursor.long_run(wanted, all, lengths)).or(Some(rarest))
     }
 
     /// In the last moment, whatever is open, in long runs.
@@ -318,7 +317,7 @@ impl Swarm {
             orphans: &all.into(),
             pledged: &GroupSet::new(),
         };
-        let run = self.cursor.long_run(wanted, all, groups_max)?;
+        let run = self.cursor.long_run(wanted, all, (0, groups_max))?;
         Some((run, Cause::Filled))
     }
 
