@@ -374,7 +374,7 @@ impl Swarm {
         let latency = source.latency(now);
         if self.config.goal == Goal::InOrder {
             (Portion::TIME_STREAM, Portion::LEAST)
-        } else if self.is_listening() && !self.twin.is_spent() {
+        } else if self.is_listening() && !self.twin.is_needed() {
             let full = self.introduced && self.is_long(source, now) && source.is_queued();
             match (self.twin.is_new(now), full) {
                 (false, _) => (Portion::time_listening(latency), Portion::LEAST),

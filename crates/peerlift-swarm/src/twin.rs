@@ -269,6 +269,11 @@ impl Twin {
         self.spent.is_some()
     }
 
+    /// Whether the edge is asked alone because the pace was lost: it has no time to lose.
+    pub(crate) fn is_needed(&self) -> bool {
+        self.is_spent() || self.mixed && self.probing.is_some()
+    }
+
     /// The download is so many bytes behind, and so many peers fetch from an edge. Where they do, it has no
     /// time to give back; and what only peers said of it may never have been.
     pub(crate) fn on_lag(&mut self, lag: u64, drivers: usize, now: Timestamp) {
