@@ -221,7 +221,11 @@ impl Swarm {
             self.books.peers.add(delivered, now);
         }
         let new = self.store(&fresh, now);
-        self.books.wasted += delivered - new;
+        let twice = delivered - new;
+        self.books.wasted += twice;
+        if cancelled {
+            self.budget.charge(twice.div_ceil(GROUP_BYTES));
+        }
         if from_edge {
             self.books.edge_bytes += delivered;
             self.books.from_edge += new;
@@ -504,13 +508,12 @@ impl Swarm {
     }
 
     fn release_groups(&mut self, claim: Claim, pending: &GroupSet) {
-        match claim {
-            Claim::Nothing => return,
-            Claim::Second => self
-                .budget
-                .refund(pending.difference(self.claims.have()).len()),
-            Claim::First => {}
+        if claim == Claim::Nothing {
+            return;
         }
+        let brought = pending.intersection(self.claims.have());
+        let asked = pending.intersection(self.claims.doubled());
+        self.budget.refund(brought.len() + asked.len());
         let mut opened = false;
         for run in pending.runs() {
             opened |= self.claims.release(*run);

@@ -1,9 +1,9 @@
 //! Asks a second source for what the first will not deliver soon.
 //!
 //! When every missing group is asked of somebody, a source with nothing to do takes over the tail
-//! of the request that will end last, as much of it as makes both end at the same time. Duplicated
-//! groups are a small, bounded part of an object ([`Budget`]), and no group is asked for a third
-//! time.
+//! of the request that will end last, as much of it as makes both end at the same time. Groups under
+//! way twice are a small, bounded part of an object ([`Budget`]), and none is under way a third time:
+//! before somebody else is asked, one of the two is relieved of it.
 
 use std::time::Duration;
 
@@ -29,6 +29,20 @@ pub(crate) struct Helper {
     pub(crate) rate: Rate,
     /// When everything would be here, from now.
     pub(crate) until: Duration,
+}
+
+impl Helper {
+    /// Who answers within such a part of the time that is left helps; who takes longer would be waited
+    /// for in turn, and an edge that is asked instead has nothing but its round trip to wait for.
+    const PART: u32 = 2;
+    /// Nobody takes long who answers so soon.
+    const SOON: Duration = Duration::from_millis(100);
+
+    /// Whether a peer answers soon enough to be of help where an edge could help, too.
+    pub(crate) fn is_quick(self) -> bool {
+        let answers_in = self.latency.saturating_add(self.rate.time_for(GROUP_BYTES));
+        answers_in <= (self.until / Self::PART).max(Self::SOON)
+    }
 }
 
 /// What the helper should ask for: the end of the tail that will be last, when it would be
@@ -82,14 +96,16 @@ fn bytes(groups: u32) -> u64 {
     u64::from(groups) * GROUP_BYTES
 }
 
-/// What may still be asked for twice.
+/// What may still be asked for twice: a part of the object, less what is under way twice and what
+/// came twice.
 #[derive(Debug)]
 pub(crate) struct Budget {
+    most: u64,
     groups: u64,
 }
 
 impl Budget {
-    /// One in so many groups of an object may be asked for twice: 2 % at most are wasted, and
+    /// One in so many groups of an object may be under way twice: 2 % at most are wasted, and
     /// that only when no cancel is in time.
     const SHARE: u64 = 50;
     /// Enough for the end-game of a small object.
@@ -97,9 +113,8 @@ impl Budget {
 
     /// The budget of an object of so many groups.
     pub(crate) fn new(groups: u32) -> Self {
-        Self {
-            groups: (u64::from(groups) / Self::SHARE).max(Self::LEAST),
-        }
+        let most = (u64::from(groups) / Self::SHARE).max(Self::LEAST);
+        Self { most, groups: most }
     }
 
     /// Cuts a run to what is left, at its front, and pays for it.
@@ -111,9 +126,14 @@ impl Budget {
         (groups > 0).then(|| GroupRange::new(run.end() - groups, run.end()))
     }
 
-    /// Gives back what did not arrive twice.
+    /// Gives back what is not under way twice any more, and did not arrive twice.
     pub(crate) fn refund(&mut self, groups: u64) {
-        self.groups += groups;
+        self.groups = (self.groups + groups).min(self.most);
+    }
+
+    /// Pays for what arrived twice all the same.
+    pub(crate) fn charge(&mut self, groups: u64) {
+        self.groups = self.groups.saturating_sub(groups);
     }
 }
 
@@ -166,6 +186,24 @@ mod tests {
     }
 
     #[test]
+    fn who_answers_after_half_of_the_time_is_not_asked() {
+        let is_quick = |latency, until| {
+            let millis = Duration::from_millis;
+            let (latency, until) = (millis(latency), millis(until));
+            let rate = Rate::from_bytes_per_s(GROUP_BYTES * 100);
+            Helper {
+                latency,
+                rate,
+                until,
+            }
+            .is_quick()
+        };
+        assert!(is_quick(190, 400) && !is_quick(191, 400), "and one group");
+        assert!(is_quick(90, 0) && !is_quick(91, 0));
+        assert!(!helper(0).is_quick(), "nothing is known of it");
+    }
+
+    #[test]
     fn equals_share_the_rest_of_the_last() {
         let rate = 10 * GROUP_BYTES;
         let stragglers = [
@@ -213,5 +251,10 @@ mod tests {
             budget.spend(GroupRange::new(0, 30)),
             Some(GroupRange::new(29, 30))
         );
+        budget.refund(9);
+        budget.charge(7);
+        assert_eq!(budget.spend(GroupRange::new(0, 30)).unwrap().len(), 2);
+        budget.refund(1000);
+        assert_eq!(budget.spend(GroupRange::new(0, 99)).unwrap().len(), 32);
     }
 }

@@ -69,7 +69,7 @@ impl Swarm {
         self.peers().next().is_some()
     }
 
-    fn has_edge(&self) -> bool {
+    pub(crate) fn has_edge(&self) -> bool {
         self.sources.values().any(|source| source.edge().is_some())
     }
 

@@ -12,11 +12,12 @@ use crate::holdings::Holdings;
 use crate::requests::{Claim, Request};
 use crate::source::{Kind, Source};
 use crate::swarm::Swarm;
-use crate::{Cause, SourceId};
+use crate::{Cause, RequestId, SourceId};
 
 impl Swarm {
     /// Lets every source with nothing to do help the slowest.
     pub(crate) fn rescue(&mut self, now: Timestamp) {
+        self.relieve(now);
         let helpers: Vec<SourceId> = self.sources.keys().copied().collect();
         let until = self.ends_in(now);
         let mut waits = None;
@@ -24,16 +25,16 @@ impl Swarm {
             let Some(source) = self.sources.get(&id) else {
                 continue;
             };
-            if !self.may_help(source, now) {
-                continue;
-            }
-            let waits_now = waits.get_or_insert_with(|| self.waits(now));
-            let slowest = slowest(id, source, waits_now);
             let helper = Helper {
                 latency: source.latency(now),
                 rate: source.rate(now),
                 until,
             };
+            if !self.may_help(source, helper, now) {
+                continue;
+            }
+            let waits_now = waits.get_or_insert_with(|| self.waits(now));
+            let slowest = slowest(id, source, waits_now);
             let run = rescue(&slowest, helper).and_then(|run| self.budget.spend(run));
             if let Some(run) = run {
                 self.ask(id, run, (Claim::Second, Cause::Rescued), now);
@@ -42,7 +43,26 @@ impl Swarm {
         }
     }
 
-    fn may_help(&self, source: &Source, now: Timestamp) -> bool {
+    /// Takes back what helpers owe that are late themselves, so that others can help.
+    fn relieve(&mut self, now: Timestamp) {
+        let helpers = (self.requests.iter())
+            .filter(|(_, entry)| entry.claim == Claim::Second && !entry.cancelled);
+        let late = helpers.filter(|(_, entry)| {
+            let owner = self.sources.get(&entry.source);
+            owner.is_some_and(|owner| self.is_late(entry, owner, now)) && !self.is_sole(entry)
+        });
+        let late: Vec<RequestId> = late.map(|(request, _)| request).collect();
+        late.into_iter()
+            .for_each(|request| self.cancel(request, now));
+    }
+
+    /// Whether something that a request would bring is asked of nobody else.
+    fn is_sole(&self, entry: &Request) -> bool {
+        let missing = entry.pending.difference(self.claims.have());
+        !missing.difference(self.claims.doubled()).is_empty()
+    }
+
+    fn may_help(&self, source: &Source, helper: Helper, now: Timestamp) -> bool {
         if source.conduct.is_resting(now) || source.conduct.is_on_parole() {
             return false;
         }
@@ -51,7 +71,10 @@ impl Swarm {
             Kind::Edge(edge) => {
                 source.requests < usize::from(edge.lanes) && self.valve.fill_groups() > 0
             }
-            Kind::Peer(peer) => !peer.choking && source.has_room(peer),
+            Kind::Peer(peer) => {
+                let quick = helper.is_quick() || !self.has_edge();
+                !peer.choking && source.has_room(peer) && quick
+            }
         }
     }
 
@@ -93,9 +116,13 @@ impl Swarm {
     /// For how long a request will probably last yet, by how it went so far: what has been silent
     /// for long will be so for as long again, and what is late takes as long again as it has taken.
     fn overdue(&self, entry: &Request, owner: &Source, now: Timestamp) -> Duration {
-        let late_from = owner.lateness.limit(&self.lateness);
-        let late = entry.ratio(now).is_some_and(|ratio| ratio > late_from);
+        let late = self.is_late(entry, owner, now);
         now.since(if late { entry.made } else { entry.progress })
+    }
+
+    fn is_late(&self, entry: &Request, owner: &Source, now: Timestamp) -> bool {
+        let late_from = owner.lateness.limit(&self.lateness);
+        entry.ratio(now).is_some_and(|ratio| ratio > late_from)
     }
 
     /// The last run of a request that is missing and asked for only once.
