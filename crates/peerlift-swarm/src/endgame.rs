@@ -40,8 +40,13 @@ impl Helper {
 
     /// Whether a peer answers soon enough to be of help where an edge could help, too.
     pub(crate) fn is_quick(self) -> bool {
-        let answers_in = self.latency.saturating_add(self.rate.time_for(GROUP_BYTES));
-        answers_in <= (self.until / Self::PART).max(Self::SOON)
+        self.brings_in(1) <= (self.until / Self::PART).max(Self::SOON)
+    }
+
+    /// How long so many groups would take.
+    fn brings_in(self, groups: u32) -> Duration {
+        let takes = self.rate.time_for(bytes(groups));
+        self.latency.saturating_add(takes)
     }
 }
 
@@ -57,10 +62,8 @@ pub(crate) fn rescue(stragglers: &[Straggler], helper: Helper) -> Option<GroupRa
     let groups = shared(slowest, helper).min(in_time);
     let start = slowest.tail.end() - groups.min(slowest.tail.len());
     let run = GroupRange::new(start, slowest.tail.end());
-    let takes = helper
-        .latency
-        .saturating_add(helper.rate.time_for(bytes(run.len())));
-    (!run.is_empty() && takes < slowest.ends_in - slowest.ends_in / GAIN).then_some(run)
+    let sooner = helper.brings_in(run.len()) < slowest.ends_in - slowest.ends_in / GAIN;
+    (!run.is_empty() && sooner).then_some(run)
 }
 
 /// One in so many parts of the wait must be saved, or a second request does not pay for its waste:

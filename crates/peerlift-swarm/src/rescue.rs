@@ -72,8 +72,8 @@ impl Swarm {
                 source.requests < usize::from(edge.lanes) && self.valve.fill_groups() > 0
             }
             Kind::Peer(peer) => {
-                let quick = helper.is_quick() || !self.has_edge();
-                !peer.choking && source.has_room(peer) && quick
+                let quick = || helper.is_quick() || !self.has_edge();
+                !peer.choking && source.has_room(peer) && quick()
             }
         }
     }
