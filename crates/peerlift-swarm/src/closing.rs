@@ -23,9 +23,6 @@ impl Closing {
     const MOMENT: Duration = Duration::from_millis(400);
     /// The same for who has nothing to save: the edge alone is as fast as everybody together.
     const MOMENT_FASTEST: Duration = Duration::from_millis(1600);
-    /// An answer that is expected after so many times the time that is left comes too late. What is
-    /// expected counts the waiting at a peer's that others have since stopped causing.
-    const LATE: u32 = 2;
 
     /// Everything will be here in `ends_in`; `level` says whether the twin would have it by then, or
     /// nearly.
@@ -49,9 +46,9 @@ impl Closing {
         self.is_now
     }
 
-    /// Whether an answer that is expected in so long is not worth asking for.
+    /// Whether an answer that is expected in so long would be what everybody waits for.
     pub(crate) fn is_late(self, answer_in: Duration) -> bool {
-        self.is_now && answer_in > self.ends_in * Self::LATE
+        self.is_now && answer_in > self.ends_in
     }
 }
 
@@ -67,7 +64,7 @@ mod tests {
     fn near_the_end_the_slow_are_not_asked() {
         let millis = Duration::from_millis;
         let near = closing(Goal::Thrifty, 100, true);
-        assert!(near.is_now() && near.is_late(millis(201)) && !near.is_late(millis(200)));
+        assert!(near.is_now() && near.is_late(millis(101)) && !near.is_late(millis(100)));
         assert!(near.is_late(Duration::MAX));
         let early = closing(Goal::Thrifty, 400, true);
         assert!(!early.is_now() && !early.is_late(Duration::MAX));
