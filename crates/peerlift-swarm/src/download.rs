@@ -236,9 +236,7 @@ impl Swarm {
             // The window has moved.
             self.wake_all();
         }
-        for useless in self.requests.useless(self.claims.have()) {
-            self.cancel(useless, now);
-        }
+        self.cancel_useless(now);
         self.finish_if_complete(now);
     }
 
@@ -359,6 +357,25 @@ impl Swarm {
                 .into_iter()
                 .for_each(|request| self.cancel(request, now));
         }
+    }
+
+    /// Cancels what cannot bring anything any more, where that frees its source sooner than the rest of the
+    /// answer would.
+    fn cancel_useless(&mut self, now: Timestamp) {
+        for request in self.requests.useless(self.claims.have()) {
+            if !self.is_cheap_to_finish(request, now) {
+                self.cancel(request, now);
+            }
+        }
+    }
+
+    fn is_cheap_to_finish(&mut self, request: RequestId, now: Timestamp) -> bool {
+        let Some(entry) = self.requests.find(request) else {
+            return false;
+        };
+        let (owed, source) = (entry.pending.len() * GROUP_BYTES, entry.source);
+        let source = self.sources.get(&source);
+        source.is_some_and(|source| source.is_cheap_to_finish(owed, now))
     }
 
     /// Says that a request is not needed any more and frees its groups.

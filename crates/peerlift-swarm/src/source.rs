@@ -71,6 +71,10 @@ impl Source {
     /// The distance of an edge that has not answered yet, a guess.
     const FAR: Duration = Duration::from_millis(50);
 
+    /// Round trips until a new connection to an edge brings what the old one did: one for TCP, one for TLS 1.3, and two until
+    /// its congestion window is as wide.
+    const CONNECT_TRIPS: u32 = 4;
+
     /// A source that has not been asked for anything.
     pub(crate) fn new(kind: Kind) -> Self {
         Self {
@@ -199,6 +203,14 @@ impl Source {
         Some(self.latency(now).saturating_add(rate.time_for(shared)))
     }
 
+    /// Whether what one request still owes comes before its lane could be of use again if it were cancelled.
+    /// What cancels an HTTP answer is the end of its connection; a peer's link stays.
+    pub(crate) fn is_cheap_to_finish(&self, owed: u64, now: Timestamp) -> bool {
+        let connects_in = self.latency(now).saturating_mul(Self::CONNECT_TRIPS);
+        let lanes = self.requests.max(1) as u64;
+        self.edge().is_some() && owed <= self.rate(now).bytes_in(connects_in) / lanes
+    }
+
     /// Its line in the status.
     pub(crate) fn status(
         &self,
@@ -236,13 +248,32 @@ impl Source {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_answer_that_takes_half_as_long_again_has_waited() {
-        let edge = Edge {
+    fn edge() -> Source {
+        Source::new(Kind::Edge(Edge {
             lanes: 4,
             driven_since: None,
-        };
-        let mut source = Source::new(Kind::Edge(edge));
+        }))
+    }
+
+    #[test]
+    fn an_edge_finishes_what_comes_before_a_new_connection() {
+        let at = |millis| Timestamp::ZERO + Duration::from_millis(millis);
+        let mut source = edge();
+        source.in_flight = 1;
+        source.requests = 4;
+        source.note_activity(at(0));
+        source.note_answer(Duration::from_millis(20));
+        source.meter.add(1_000_000, at(1000));
+        // Four round trips of a lane that brings 250 bytes in a millisecond.
+        assert!(source.is_cheap_to_finish(20_000, at(1000)));
+        assert!(!source.is_cheap_to_finish(20_001, at(1000)));
+        source.requests = 1;
+        assert!(source.is_cheap_to_finish(80_000, at(1000)));
+    }
+
+    #[test]
+    fn an_answer_that_takes_half_as_long_again_has_waited() {
+        let mut source = edge();
         assert!(!source.is_queued(), "nothing was heard of it");
         let after = [
             (20, false),

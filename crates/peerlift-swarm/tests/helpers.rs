@@ -1,4 +1,5 @@
-//! The end of a download whose last groups are owed by peers that have fallen silent.
+//! The end of a download, when sources help one another: with what peers owe that have fallen silent, and with what comes
+//! from both.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,6 +23,8 @@ struct Download {
     now: Timestamp,
     rates: BTreeMap<SourceId, u32>,
     live: BTreeMap<RequestId, (SourceId, GroupRange)>,
+    /// What was cancelled before the end: of whom, and how many groups were left of it.
+    cancelled: Vec<(SourceId, u32)>,
 }
 
 impl Download {
@@ -50,6 +53,7 @@ impl Download {
             now,
             rates,
             live: BTreeMap::new(),
+            cancelled: Vec::new(),
         }
     }
 
@@ -64,7 +68,10 @@ impl Download {
             {
                 self.live.insert(request, (source, groups));
             } else if let Output::Cancel { request } = output {
-                self.live.remove(&request);
+                let gone = self.live.remove(&request);
+                let gone = gone.filter(|_| !self.swarm.is_finished());
+                self.cancelled
+                    .extend(gone.map(|(of, left)| (of, left.len())));
                 self.end(request, RequestEnd::Cancelled);
             }
         }
@@ -160,4 +167,19 @@ fn help_that_was_not_in_vain_may_be_given_again() {
     }
     download.rates.insert(EDGE, 40);
     assert!(download.rest() < PATIENCE);
+}
+
+#[test]
+fn an_edge_finishes_the_short_answer_when_a_peer_was_quicker() {
+    // Two lanes that bring four groups in a step, and answer in one: so many each in four round trips.
+    let (edge, short) = (4, 8);
+    let cut_short = |[one, other]: [u32; 2]| {
+        let mut download = Download::new(200, &[edge, one, other]);
+        download.step_until(|download| download.swarm.is_finished());
+        let of_edge = download.cancelled.iter().filter(|(of, _)| *of == EDGE);
+        of_edge.map(|(_, left)| *left).collect::<Vec<u32>>()
+    };
+    assert_eq!(cut_short([4, 6]), [], "one group was left of one");
+    let long = cut_short([3, 5]);
+    assert!(!long.is_empty() && long.iter().all(|left| *left > short));
 }
