@@ -419,7 +419,7 @@ impl Twin {
                 let (began, _) = self.began;
                 let until = now.since(began).saturating_sub(passed);
                 self.unmix(most.min(alone), until);
-            } else if heard.sum.bytes_per_s() < percent(alone, ROOM_PERCENT) {
+            } else if heard.sum.bytes_per_s() < percent(alone, CROWDED_PERCENT) {
                 // With what late peers bring, in doubt for a larger share.
                 self.crowd.measure(heard.sum, now);
                 self.judge(now);
@@ -529,6 +529,10 @@ const ROOMY_LOOKS: u32 = 4;
 
 /// Below this part of what it is believed to deliver alone, a driven edge is listened to again.
 const PROBE_PERCENT: u64 = 70;
+
+/// Below this part of that, an edge that was listened to again is shared with others. Short requests behind an upload bring
+/// up to a fifth less than it could, which must not become a share that others are told of.
+const CROWDED_PERCENT: u64 = 75;
 
 /// What a sum would be without the wrapping of what peers bring of it: up to 1.5 % of that.
 pub(crate) fn wrapped(sum: u64, peers: u64) -> Rate {

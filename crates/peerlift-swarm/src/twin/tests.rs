@@ -258,6 +258,21 @@ fn a_slower_edge_is_listened_to_again_and_found_crowded() {
 }
 
 #[test]
+fn an_edge_with_gaps_between_short_requests_is_not_crowded() {
+    let share_of = |alone: u64| {
+        let (mut twin, mut now, mut sight) = crowded();
+        look(&mut twin, &mut sight, &mut now, 1);
+        sight.edge = Rate::from_bytes_per_s(alone);
+        (sight.peers, sight.sum) = (Rate::default(), sight.edge);
+        look(&mut twin, &mut sight, &mut now, 9);
+        assert!(!twin.leaves_it_to_the_edge());
+        twin.measured_share(now).map(Rate::bytes_per_s)
+    };
+    assert_eq!(share_of(760_000), None);
+    assert_eq!(share_of(740_000), Some(740_000));
+}
+
+#[test]
 fn an_edge_that_takes_the_place_of_peers_is_not_crowded() {
     let (mut twin, mut now, mut sight) = crowded();
     look(&mut twin, &mut sight, &mut now, 1);
