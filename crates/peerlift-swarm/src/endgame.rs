@@ -43,6 +43,28 @@ impl Helper {
         self.brings_in(1) <= (self.until / Self::PART).max(Self::SOON)
     }
 
+    /// One of the lanes of an edge, for what it brings in the time that its answer takes anyhow.
+    pub(crate) fn lane(self, lanes: u8) -> Self {
+        let rate = self.rate.bytes_per_s() / u64::from(lanes.max(1));
+        Self {
+            rate: Rate::from_bytes_per_s(rate),
+            until: Duration::ZERO,
+            ..self
+        }
+    }
+
+    /// How many groups it brings until everything would be here, or in the time that its answer takes
+    /// anyhow; one at least.
+    fn in_time(self) -> u32 {
+        let groups = self.rate.bytes_in(self.until.max(self.latency)) / GROUP_BYTES;
+        u32::try_from(groups).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// Whether so many groups would be here clearly before a request that ends in so long.
+    fn is_sooner(self, groups: u32, ends_in: Duration) -> bool {
+        self.brings_in(groups) < ends_in - ends_in / GAIN
+    }
+
     /// How long so many groups would take.
     fn brings_in(self, groups: u32) -> Duration {
         let takes = self.rate.time_for(bytes(groups));
@@ -57,13 +79,31 @@ pub(crate) fn rescue(stragglers: &[Straggler], helper: Helper) -> Option<GroupRa
     let slowest = stragglers
         .iter()
         .max_by_key(|one| (one.ends_in, one.tail.start()))?;
-    let in_time = helper.rate.bytes_in(helper.until.max(helper.latency)) / GROUP_BYTES;
-    let in_time = u32::try_from(in_time).unwrap_or(u32::MAX).max(1);
-    let groups = shared(slowest, helper).min(in_time);
+    let groups = shared(slowest, helper).min(helper.in_time());
     let start = slowest.tail.end() - groups.min(slowest.tail.len());
     let run = GroupRange::new(start, slowest.tail.end());
-    let sooner = helper.brings_in(run.len()) < slowest.ends_in - slowest.ends_in / GAIN;
-    (!run.is_empty() && sooner).then_some(run)
+    (!run.is_empty() && helper.is_sooner(run.len(), slowest.ends_in)).then_some(run)
+}
+
+/// What else the helper takes along: the tails beside `run`, when all of it would still be clearly sooner. Every request
+/// costs a lane one round trip, and while it makes that for one group it could for several.
+pub(crate) fn with_neighbours(
+    mut run: GroupRange,
+    stragglers: &[Straggler],
+    helper: Helper,
+) -> GroupRange {
+    let most = helper.in_time();
+    let joined = |run: GroupRange, one: &Straggler| {
+        let touches = one.tail.end() == run.start() || one.tail.start() == run.end();
+        let groups = run.len() + one.tail.len();
+        let fits = groups <= most && helper.is_sooner(groups, one.ends_in);
+        let start = run.start().min(one.tail.start());
+        (touches && fits).then(|| GroupRange::new(start, start + groups))
+    };
+    while let Some(more) = stragglers.iter().find_map(|one| joined(run, one)) {
+        run = more;
+    }
+    run
 }
 
 /// One in so many parts of the wait must be saved, or a second request does not pay for its waste:
@@ -215,6 +255,31 @@ mod tests {
         ];
         let run = rescue(&stragglers, helper(rate)).unwrap();
         assert_eq!((run.end(), run.len()), (20, 4));
+    }
+
+    #[test]
+    fn a_lane_takes_the_neighbours_along_that_are_late_as_well() {
+        let late = SECOND;
+        let in_time = Duration::from_millis(60);
+        let stragglers = [
+            straggler(0, 2, late, 0),
+            straggler(2, 4, late, 0),
+            straggler(6, 8, late, 0),
+            straggler(8, 9, in_time, 0),
+            straggler(11, 12, late, 0),
+        ];
+        let run = |lanes| {
+            let lane = helper(400 * GROUP_BYTES).lane(lanes);
+            let run = with_neighbours(GroupRange::new(4, 6), &stragglers, lane);
+            (run.start(), run.end())
+        };
+        assert_eq!(
+            run(1),
+            (0, 8),
+            "not what comes in time, nor what is not beside it"
+        );
+        assert_eq!(run(5), (2, 6), "four groups in a round trip");
+        assert_eq!(run(20), (4, 6));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use peerlift_model::{GroupRange, Rate, Timestamp};
 
-use crate::endgame::{Helper, Straggler, rescue};
+use crate::endgame::{Helper, Straggler, rescue, with_neighbours};
 use crate::holdings::Holdings;
 use crate::requests::{Claim, Request};
 use crate::source::{Kind, Source};
@@ -35,8 +35,11 @@ impl Swarm {
             }
             let waits_now = waits.get_or_insert_with(|| self.waits(now));
             let slowest = slowest(id, source, waits_now);
-            let run = rescue(&slowest, helper).and_then(|run| self.budget.spend(run));
-            if let Some(run) = run {
+            let run = rescue(&slowest, helper).map(|run| match source.edge() {
+                Some(edge) => with_neighbours(run, &others(id, waits_now), helper.lane(edge.lanes)),
+                None => run,
+            });
+            if let Some(run) = run.and_then(|run| self.budget.spend(run)) {
                 self.ask(id, run, (Claim::Second, Cause::Rescued), now);
                 waits = None;
             }
@@ -165,6 +168,17 @@ fn slowest(id: SourceId, helper: &Source, waits: &[Wait]) -> Vec<Straggler> {
         }));
     }
     slowest
+}
+
+/// What an edge could hurry: all that others owe.
+fn others(edge: SourceId, waits: &[Wait]) -> Vec<Straggler> {
+    let others = waits.iter().filter(|wait| wait.source != edge);
+    let straggler = |wait: &Wait| Straggler {
+        tail: wait.single,
+        ends_in: wait.ends_in,
+        rate: wait.rate,
+    };
+    others.map(straggler).collect()
 }
 
 /// When a request will have ended, from now, when its source still owes `bytes` up to its end, and
