@@ -239,7 +239,7 @@ impl fmt::Display for Summary {
         if self.slower > 0 {
             writeln!(
                 f,
-                "{:16} {} downloads took more than {TWIN_SLACK} of their time alone",
+                "{:16} {} beyond {TWIN_SLACK} of the time alone",
                 "SLOWER", self.slower
             )?;
         }
