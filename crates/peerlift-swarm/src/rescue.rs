@@ -149,6 +149,17 @@ struct Wait {
     rate: Rate,
 }
 
+impl Wait {
+    /// What of it somebody could hurry who has `tail` of its last run.
+    fn straggler(&self, tail: GroupRange) -> Straggler {
+        Straggler {
+            tail,
+            ends_in: self.ends_in,
+            rate: self.rate,
+        }
+    }
+}
+
 /// Those of other sources that will end last of all that the helper could hurry.
 fn slowest(id: SourceId, helper: &Source, waits: &[Wait]) -> Vec<Straggler> {
     let everything = Holdings::All;
@@ -159,13 +170,8 @@ fn slowest(id: SourceId, helper: &Source, waits: &[Wait]) -> Vec<Straggler> {
         if slowest.first().is_some_and(|one| one.ends_in > ends_in) {
             break;
         }
-        let rate = wait.rate;
         let tail = holdings.runs_in(wait.single).pop();
-        slowest.extend(tail.map(|tail| Straggler {
-            tail,
-            ends_in,
-            rate,
-        }));
+        slowest.extend(tail.map(|tail| wait.straggler(tail)));
     }
     slowest
 }
@@ -173,12 +179,7 @@ fn slowest(id: SourceId, helper: &Source, waits: &[Wait]) -> Vec<Straggler> {
 /// What an edge could hurry: all that others owe.
 fn others(edge: SourceId, waits: &[Wait]) -> Vec<Straggler> {
     let others = waits.iter().filter(|wait| wait.source != edge);
-    let straggler = |wait: &Wait| Straggler {
-        tail: wait.single,
-        ends_in: wait.ends_in,
-        rate: wait.rate,
-    };
-    others.map(straggler).collect()
+    others.map(|wait| wait.straggler(wait.single)).collect()
 }
 
 /// When a request will have ended, from now, when its source still owes `bytes` up to its end, and
