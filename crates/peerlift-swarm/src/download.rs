@@ -98,7 +98,7 @@ impl Swarm {
         }
         self.review_edge(now);
         self.wake_all();
-        self.rescue_due = true;
+        self.help_at = Some(now);
     }
 
     pub(crate) fn on_have(&mut self, source: SourceId, groups: GroupRange, now: Timestamp) {
@@ -245,7 +245,7 @@ impl Swarm {
             return;
         };
         self.release(&entry);
-        self.rescue_due = true;
+        self.help_at = Some(now);
         self.awake.insert(entry.source);
         let size = self.layout.bytes_of(entry.groups).len();
         let owed = if entry.cancelled {

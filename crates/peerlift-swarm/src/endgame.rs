@@ -29,6 +29,18 @@ pub(crate) struct Helper {
     pub(crate) rate: Rate,
     /// When everything would be here, from now.
     pub(crate) until: Duration,
+    /// What ends sooner is not waited for: [`late_from`].
+    pub(crate) late_from: Duration,
+}
+
+/// From when on a request is waited for where everything would be here in `until`. Many sources on a full downlink wait for
+/// one another: each is slow by itself, and all that they owe comes by the end.
+pub(crate) fn late_from(until: Duration) -> Duration {
+    /// What ends within so many times the time that is left is not late,
+    const TIMES: u32 = 5;
+    /// unless it takes so long.
+    const LATE: Duration = Duration::from_secs(1);
+    until.saturating_mul(TIMES).min(LATE)
 }
 
 impl Helper {
@@ -72,7 +84,7 @@ impl Helper {
     }
 }
 
-/// What the helper should ask for: the end of the tail that will be last, when it would be
+/// What the helper should ask for: the end of the tail that will be last, when that is late and it would be
 /// clearly sooner. No more than it brings until everything would be here, or in the time that its answer
 /// takes anyhow: a slow helper would be waited for in turn, and the next one takes a part, too.
 pub(crate) fn rescue(stragglers: &[Straggler], helper: Helper) -> Option<GroupRange> {
@@ -82,7 +94,9 @@ pub(crate) fn rescue(stragglers: &[Straggler], helper: Helper) -> Option<GroupRa
     let groups = shared(slowest, helper).min(helper.in_time());
     let start = slowest.tail.end() - groups.min(slowest.tail.len());
     let run = GroupRange::new(start, slowest.tail.end());
-    (!run.is_empty() && helper.is_sooner(run.len(), slowest.ends_in)).then_some(run)
+    let late = slowest.ends_in > helper.late_from;
+    let pays = late && helper.is_sooner(run.len(), slowest.ends_in);
+    (!run.is_empty() && pays).then_some(run)
 }
 
 /// What else the helper takes along: the tails beside `run`, when all of it would still be clearly sooner. Every request
@@ -199,6 +213,7 @@ mod tests {
             latency: Duration::from_millis(50),
             rate: Rate::from_bytes_per_s(rate),
             until: SECOND * 2,
+            late_from: Duration::ZERO,
         }
     }
 
@@ -210,6 +225,7 @@ mod tests {
                 latency,
                 rate: Rate::from_bytes_per_s(rate * GROUP_BYTES),
                 until,
+                ..helper(0)
             };
             rescue(&dead, helper).map_or(0, GroupRange::len)
         };
@@ -238,6 +254,7 @@ mod tests {
                 latency,
                 rate,
                 until,
+                ..helper(0)
             }
             .is_quick()
         };
@@ -300,6 +317,19 @@ mod tests {
             None
         );
         assert_eq!(rescue(&[], helper(1 << 20)), None);
+    }
+
+    #[test]
+    fn what_comes_within_a_few_times_the_rest_is_not_asked_twice() {
+        let millis = Duration::from_millis;
+        assert_eq!(late_from(millis(100)), millis(500));
+        assert_eq!(late_from(Duration::MAX), SECOND, "that is long");
+        let helper = Helper {
+            late_from: millis(500),
+            ..helper(100 * GROUP_BYTES)
+        };
+        let helped = |ends_in| rescue(&[straggler(0, 1, millis(ends_in), 0)], helper).is_some();
+        assert!(!helped(500) && helped(501));
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Swarm {
             awake.iter().for_each(|id| self.plan_peer(*id, now));
         }
         awake.iter().for_each(|id| self.plan_edge(*id, now));
-        if std::mem::take(&mut self.rescue_due) && self.is_everything_asked(now) {
+        if self.help_at.take_if(|at| *at <= now).is_some() && self.is_everything_asked(now) {
             self.rescue(now);
         }
     }

@@ -7,19 +7,30 @@ use std::time::Duration;
 
 use peerlift_model::{GroupRange, Rate, Timestamp};
 
-use crate::endgame::{Helper, Straggler, rescue, with_neighbours};
+use crate::endgame::{Helper, Straggler, late_from, rescue, with_neighbours};
 use crate::holdings::Holdings;
 use crate::requests::{Claim, Request};
 use crate::source::{Kind, Source};
 use crate::swarm::Swarm;
-use crate::{Cause, RequestId, SourceId};
+use crate::{Cause, Goal, RequestId, SourceId};
 
 impl Swarm {
+    /// So near the end a tick is too long to wait for the next look at who could help:
+    const NEAR: Duration = Duration::from_secs(1);
+    /// it comes after about the round trip to an edge, which is what help takes.
+    const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
     /// Lets every source with nothing to do help the slowest.
     pub(crate) fn rescue(&mut self, now: Timestamp) {
+        let until = self.ends_in(now);
+        self.help_at = (until < Self::NEAR).then(|| now + Self::LOOK_AGAIN);
         self.relieve(now);
         let helpers: Vec<SourceId> = self.sources.keys().copied().collect();
-        let until = self.ends_in(now);
+        // Who reads a stream waits for its next bytes, not for the end.
+        let late_from = match self.config.goal {
+            Goal::InOrder => Duration::ZERO,
+            Goal::Fastest | Goal::Thrifty | Goal::Floor(_) | Goal::Deadline(_) => late_from(until),
+        };
         let mut waits = None;
         for id in helpers {
             let Some(source) = self.sources.get(&id) else {
@@ -29,6 +40,7 @@ impl Swarm {
                 latency: source.latency(now),
                 rate: source.rate(now),
                 until,
+                late_from,
             };
             if !self.may_help(source, helper, now) {
                 continue;

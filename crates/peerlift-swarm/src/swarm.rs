@@ -65,8 +65,8 @@ pub struct Swarm {
     /// Of the requests of all sources.
     pub(crate) lateness: Lateness,
     pub(crate) budget: Budget,
-    /// Something happened that may leave a source with nothing to do but help others.
-    pub(crate) rescue_due: bool,
+    /// When to look for sources that have nothing to do but help others.
+    pub(crate) help_at: Option<Timestamp>,
     pub(crate) announcer: Announcer,
     pub(crate) serving: Serving,
     pub(crate) unchoker: Unchoker,
@@ -134,7 +134,7 @@ impl Swarm {
             lanes: Lanes::default(),
             lateness: Lateness::default(),
             budget: Budget::new(layout.group_count()),
-            rescue_due: false,
+            help_at: None,
             announcer: Announcer::new(config.limits.announce_interval),
             serving: Serving::new(&config.limits),
             unchoker: Unchoker::new(config.limits.unchoked, now),
@@ -204,7 +204,7 @@ impl Swarm {
             self.review_edge(now);
             self.rotate_places(now);
             self.ask_for_peers(now);
-            self.rescue_due = true;
+            self.help_at = Some(now);
             self.quiet = self.is_quiet(now);
             self.wake_all();
         }
@@ -225,7 +225,10 @@ impl Swarm {
             self.next_tick
         };
         let tick = (!self.finished || self.unchoker.is_crowded()).then_some(tick);
-        tick.into_iter().chain(self.announcer.due()).min()
+        let help = self.help_at.filter(|_| !self.finished);
+        (tick.into_iter().chain(help))
+            .chain(self.announcer.due())
+            .min()
     }
 
     /// The groups that are here.
