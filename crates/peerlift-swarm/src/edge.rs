@@ -203,7 +203,18 @@ impl Portion {
         let travels = in_time(self.answered_in * 2).unwrap_or_default();
         let by_rest = (self.per_lane(self.rest()) / 2).max(travels.min(self.rest()));
         let bytes = by_rate.min(by_rest).min(self.bytes_max).max(bytes_min);
-        u32::try_from(bytes / GROUP_BYTES).unwrap_or(u32::MAX)
+        u32::try_from(self.with_scrap(bytes, bytes_min) / GROUP_BYTES).unwrap_or(u32::MAX)
+    }
+
+    /// With what would be left, when that is not worth a request: at the end of a download a lane would make a
+    /// round trip for it while the others have nothing to do.
+    fn with_scrap(self, bytes: u64, bytes_min: u64) -> u64 {
+        let left = self.rest().saturating_sub(bytes);
+        if left * 2 <= bytes_min && self.rest() <= self.bytes_max {
+            self.rest().max(bytes)
+        } else {
+            bytes
+        }
     }
 
     /// Bytes still to be asked of anybody.
@@ -404,6 +415,8 @@ mod tests {
         assert_eq!(groups(100, 100), 32, "two round trips of its pace");
         assert_eq!(groups(20, 100), 20, "not more than there is");
         assert_eq!(groups(1000, 100), 125);
+        let ends = [5, 6, 7].map(|open_groups| groups(open_groups, 0));
+        assert_eq!(ends, [5, 6, 4], "half of the least is not left over");
     }
 
     #[test]
