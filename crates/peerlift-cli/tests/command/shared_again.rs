@@ -63,10 +63,10 @@ impl Sharer {
     }
 
     /// Lets others get the file, one after another, until something comes to be; returns what they
-    /// had from peers. The first ones may come before the control node knows the service again: once ten did.
+    /// had from peers. The first may come before the control node knows the service again.
     fn give_until(&self, there: impl Fn(u64) -> bool) -> u64 {
         let mut given = 0;
-        for _ in 0..40 {
+        for _ in 0..10 {
             let other = World::new();
             let url = self.server.url("/a");
             let mut getting = other.getting([&url, "--limit-down", "4M", "-o", "b"]);
