@@ -165,22 +165,40 @@ impl Budget {
             held.received.values().sum()
         };
         if waiting >= RECEIVED_WAITING {
-            self.keep_received();
+            self.keep_received_soon();
         }
     }
 
-    /// Writes down what was received, lest a crash forget it. Within a runtime the disk is left to a
-    /// thread.
+    /// Writes down what was received, lest a crash forget it. It waits for the disk: whoever is told
+    /// afterwards that a download is complete may count on what it earned.
     pub fn keep_received(&self) {
-        {
+        let _writing = self.writing();
+        let received = {
             let mut held = self.held();
-            if held.received.is_empty() || held.writing_received {
-                return;
-            }
-            held.writing_received = true;
+            held.writing_received = false;
+            std::mem::take(&mut held.received)
+        };
+        if received.is_empty() {
+            return;
+        }
+        let written = self.inner.file.update(|loaded| {
+            count_received(&mut loaded.record, &received);
+            (loaded.moved_aside.clone(), Keep::Yes)
+        });
+        let mut held = self.held();
+        if written.is_err() {
+            held.take_back(received);
+        }
+        held.note(written);
+    }
+
+    /// The same, without waiting where a thread can.
+    fn keep_received_soon(&self) {
+        if std::mem::replace(&mut self.held().writing_received, true) {
+            return;
         }
         let budget = self.clone();
-        let write = move || budget.write_received();
+        let write = move || budget.keep_received();
         match Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(write)),
             Err(_) => write(),
@@ -263,24 +281,6 @@ impl Budget {
             }
             budget.held().reserving.remove(&object);
         }));
-    }
-
-    fn write_received(&self) {
-        let _writing = self.writing();
-        let received = {
-            let mut held = self.held();
-            held.writing_received = false;
-            std::mem::take(&mut held.received)
-        };
-        let written = self.inner.file.update(|loaded| {
-            count_received(&mut loaded.record, &received);
-            (loaded.moved_aside.clone(), Keep::Yes)
-        });
-        let mut held = self.held();
-        if written.is_err() {
-            held.take_back(received);
-        }
-        held.note(written);
     }
 
     /// Reserves another block; `denied` hears of a limit that is reached. Whoever calls it holds
@@ -462,6 +462,31 @@ mod tests {
             }
         }
         assert!(sent <= limit);
+    }
+
+    #[test]
+    fn what_a_complete_download_earned_is_on_disk_before_anybody_hears_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let budget = at(&folder, 1 << 40);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            // Whatever is left to a thread waits, as on a busy machine.
+            let (free, busy) = std::sync::mpsc::channel::<()>();
+            let held_up = spawn_blocking(move || busy.recv());
+            for bytes in [RECEIVED_WAITING, 1] {
+                budget.receive(object(1), bytes);
+            }
+            budget.keep_received();
+            let on_disk = at(&folder, 1 << 40).counts().unwrap().received;
+            assert_eq!(on_disk, RECEIVED_WAITING + 1);
+            drop(free);
+            held_up.await.unwrap().unwrap_err();
+        });
+        drop(runtime);
+        assert_eq!(budget.counts().unwrap().received, RECEIVED_WAITING + 1);
     }
 
     #[test]
