@@ -21,8 +21,7 @@ impl Rate {
         if micros == 0 {
             return Self(0);
         }
-        let per_s = u128::from(bytes) * 1_000_000 / micros;
-        Self(u64::try_from(per_s).unwrap_or(u64::MAX))
+        Self(scaled(bytes, 1_000_000, micros))
     }
 
     /// Bytes per second.
@@ -34,8 +33,7 @@ impl Rate {
     /// The bytes that pass in `time`.
     #[must_use]
     pub fn bytes_in(self, time: Duration) -> u64 {
-        let bytes = u128::from(self.0) * time.as_micros() / 1_000_000;
-        u64::try_from(bytes).unwrap_or(u64::MAX)
+        scaled(self.0, time.as_micros(), 1_000_000)
     }
 
     /// The time that `bytes` take; [`Duration::MAX`] at rate zero.
@@ -44,8 +42,18 @@ impl Rate {
         if self.0 == 0 {
             return Duration::MAX;
         }
-        let micros = u128::from(bytes) * 1_000_000 / u128::from(self.0);
-        Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+        Duration::from_micros(scaled(bytes, 1_000_000, self.0.into()))
+    }
+}
+
+/// `number × factor ÷ divisor`, rounded down; saturates. In 64 bits where that is enough, as a
+/// division of 128 takes ten times as long.
+fn scaled(number: u64, factor: u128, divisor: u128) -> u64 {
+    let narrow = |wide: u128| u64::try_from(wide).ok();
+    let product = narrow(factor).and_then(|factor| number.checked_mul(factor));
+    match (product, narrow(divisor)) {
+        (Some(product), Some(divisor)) => product / divisor,
+        _ => narrow(u128::from(number).saturating_mul(factor) / divisor).unwrap_or(u64::MAX),
     }
 }
 
@@ -57,7 +65,33 @@ impl fmt::Display for Rate {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// A number of any length.
+    fn number() -> impl Strategy<Value = u64> {
+        (any::<u64>(), 0u32..64).prop_map(|(bits, shift)| bits >> shift)
+    }
+
+    proptest! {
+        #[test]
+        fn short_divisions_say_what_long_ones_do(bytes in number(), micros in number(), rate in number()) {
+            let long = |a: u64, b: u64, by: u64| {
+                let quotient = u128::from(a) * u128::from(b) / u128::from(by);
+                u64::try_from(quotient).unwrap_or(u64::MAX)
+            };
+            let (time, of) = (Duration::from_micros(micros), Rate::from_bytes_per_s(rate));
+            prop_assert_eq!(of.bytes_in(time), long(rate, micros, 1_000_000));
+            if micros > 0 {
+                prop_assert_eq!(Rate::of(bytes, time).bytes_per_s(), long(bytes, 1_000_000, micros));
+            }
+            if rate > 0 {
+                let micros = long(bytes, 1_000_000, rate);
+                prop_assert_eq!(of.time_for(bytes), Duration::from_micros(micros));
+            }
+        }
+    }
 
     #[test]
     fn bytes_time_and_rate_agree() {

@@ -557,17 +557,20 @@ impl Swarm {
     }
 
     /// What no trusted peer has. Peers leave or stall rarely, and then it costs one merge of
-    /// every map.
+    /// every map; none where somebody has everything.
     fn rebuild_orphans(&mut self) {
-        let all = self.layout.all_groups();
-        let mut orphans: GroupSet = self.claims.have().gaps_in(all).collect();
         let trusted = self.trusted.iter().filter_map(|id| self.sources.get(id));
-        for peer in trusted.filter_map(Source::peer) {
-            orphans = match &peer.holdings {
-                Holdings::All => GroupSet::new(),
-                Holdings::Some(held) => orphans.difference(held),
-            };
-        }
-        self.orphans = orphans;
+        let maps: Option<Vec<&GroupSet>> = (trusted.filter_map(Source::peer))
+            .map(|peer| match &peer.holdings {
+                Holdings::All => None,
+                Holdings::Some(held) => Some(held),
+            })
+            .collect();
+        let all = self.layout.all_groups();
+        let orphans = maps.map(|maps| {
+            let missing: GroupSet = self.claims.have().gaps_in(all).collect();
+            (maps.into_iter()).fold(missing, |orphans, held| orphans.difference(held))
+        });
+        self.orphans = orphans.unwrap_or_default();
     }
 }

@@ -21,7 +21,8 @@ impl Meter {
     /// notice within two seconds that a source got slower.
     pub(crate) const SPAN: Duration = Duration::from_secs(2);
     const BUCKETS: usize = 16;
-    const BUCKET: Duration = Duration::from_millis(125);
+    const BUCKET_MICROS: u64 = 125_000;
+    const BUCKET: Duration = Duration::from_micros(Self::BUCKET_MICROS);
     /// The shortest time a rate is taken over, so that a first burst is not taken for infinity.
     const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -51,8 +52,8 @@ impl Meter {
     }
 
     fn bucket(&self, now: Timestamp) -> u64 {
-        let micros = self.first.map_or(0, |first| now.since(first).as_micros());
-        u64::try_from(micros / Self::BUCKET.as_micros()).unwrap_or(u64::MAX)
+        let first = self.first.unwrap_or(now);
+        now.as_micros().saturating_sub(first.as_micros()) / Self::BUCKET_MICROS
     }
 
     fn forget_before(&mut self, bucket: u64) {

@@ -62,7 +62,7 @@ impl Swarm {
     fn is_listening(&self) -> bool {
         self.config.goal == Goal::Thrifty
             && self.has_edge()
-            && self.twin.is_listening(self.has_seed())
+            && self.twin.is_listening(|| self.has_seed())
     }
 
     fn has_peers(&self) -> bool {

@@ -235,8 +235,8 @@ impl Twin {
     /// Whether only the edge is to be asked, so that it can be heard. Where somebody has
     /// everything, everybody is asked at once, and what all bring together is the pace until
     /// it turns out that the edge cannot give way.
-    pub(crate) fn is_listening(&self, seeded: bool) -> bool {
-        self.rate().is_none() && !seeded || self.leaves_it_to_the_edge()
+    pub(crate) fn is_listening(&self, seeded: impl FnOnce() -> bool) -> bool {
+        self.rate().is_none() && !seeded() || self.leaves_it_to_the_edge()
     }
 
     /// Whether the first peers are still being met.

@@ -119,7 +119,7 @@ fn beside_seeds(edge: u64, peers: u64) -> Sight {
 #[test]
 fn beside_seeds_nobody_waits_and_the_sum_stands_for_the_edge() {
     let young = live(&[(4, beside_seeds(600_000, 400_000))]);
-    assert!(!young.is_listening(true) && young.is_listening(false));
+    assert!(!young.is_listening(|| true) && young.is_listening(|| false));
     let twin = live(&[(8, beside_seeds(360_000, 640_000))]);
     assert_eq!(rate(&twin), 1_010_000);
     let more = live(&[
@@ -138,7 +138,7 @@ fn an_edge_that_was_missed_is_heard_alone_and_nothing_is_owed_to_the_mixture() {
     let mut twin = live(&[(8, beside_seeds(200_000, 800_000)), (8, missed)]);
     assert_eq!(twin.progress(), 4_031_250);
     twin.on_needed(3_600_000, at(4000));
-    assert!(twin.leaves_it_to_the_edge() && twin.is_listening(true));
+    assert!(twin.leaves_it_to_the_edge() && twin.is_listening(|| true));
     for quarter in 1..=9 {
         // It pauses for a moment at the end.
         let bytes = quarter.min(8) * 50_000;
@@ -163,7 +163,7 @@ fn behind(alone: u64) -> (Twin, Timestamp, Sight) {
     twin.on_lag(most, 0, now);
     assert!(!twin.leaves_it_to_the_edge(), "not yet");
     twin.on_lag(most + 1, 0, now);
-    assert!(twin.is_listening(true));
+    assert!(twin.is_listening(|| true));
     let mut sight = Sight {
         done: 10_000_000,
         edge_bytes: 6_000_000,
@@ -176,12 +176,15 @@ fn behind(alone: u64) -> (Twin, Timestamp, Sight) {
 #[test]
 fn what_peers_may_cost_is_spent_once_and_then_the_edge_brings_the_rest() {
     let (mut twin, mut now, mut sight) = behind(990_000);
-    assert!(twin.is_listening(true));
+    assert!(twin.is_listening(|| true));
     look(&mut twin, &mut sight, &mut now, 40);
-    assert!(twin.is_listening(true));
+    assert!(twin.is_listening(|| true));
     (sight.edge, sight.sum) = (Rate::default(), Rate::default());
     look(&mut twin, &mut sight, &mut now, 18);
-    assert!(!twin.is_listening(true), "an edge that stops helps nobody");
+    assert!(
+        !twin.is_listening(|| true),
+        "an edge that stops helps nobody"
+    );
 }
 
 #[test]
@@ -189,15 +192,15 @@ fn an_edge_that_others_ask_has_no_time_to_give_back() {
     let (mut twin, mut now, mut sight) = behind(990_000);
     sight.drivers = 1;
     look(&mut twin, &mut sight, &mut now, 1);
-    assert!(!twin.is_listening(true));
+    assert!(!twin.is_listening(|| true));
     twin.on_lag(SIZE / 10, 1, now);
-    assert!(!twin.is_listening(true));
+    assert!(!twin.is_listening(|| true));
 }
 
 #[test]
 fn a_line_that_became_slower_is_not_the_peers_fault() {
     let (mut twin, mut now, mut sight) = behind(800_000);
-    assert!(!twin.is_listening(true));
+    assert!(!twin.is_listening(|| true));
     let lag = twin.progress().saturating_sub(sight.done);
     assert!(lag <= 200_000, "no more than one look: {lag}");
     look(&mut twin, &mut sight, &mut now, 4);
