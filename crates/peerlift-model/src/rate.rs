@@ -46,8 +46,8 @@ impl Rate {
     }
 }
 
-/// `number × factor ÷ divisor`, rounded down; saturates. In 64 bits where that is enough, as a
-/// division of 128 takes ten times as long.
+/// `number × factor ÷ divisor`, rounded down; saturates. In 64 bits where that is enough: the
+/// processor divides these itself, and 128 are a function of many steps.
 fn scaled(number: u64, factor: u128, divisor: u128) -> u64 {
     let narrow = |wide: u128| u64::try_from(wide).ok();
     let product = narrow(factor).and_then(|factor| number.checked_mul(factor));
